@@ -1,0 +1,222 @@
+"""The judgement over one workspace. Only ORPHAN may ever be swept."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+
+from sweeper_gui.core.names import visible
+from sweeper_gui.core.policy import Now, Policy, Treatment
+from sweeper_gui.core.snapshot import Session, Snapshot
+from sweeper_gui.core.units import age_text
+from sweeper_gui.core.usage import Usage
+from sweeper_gui.core.workspace import Kind, Workspace
+
+
+class Status(StrEnum):
+    """A workspace's status, in the order in which the rules are tried."""
+
+    FOREIGN = "foreign"
+    PROTECTED = "protected"
+    UNKNOWN = "unknown"
+    LIVE = "live"
+    IN_USE = "in-use"
+    UNMEASURED = "unmeasured"
+    RECENT = "recent"
+    ORPHAN = "orphan"
+
+
+class Doubt(StrEnum):
+    """Why an orphan may only be set aside."""
+
+    UNEXPLAINED = "unexplained"
+    UNSAVED_WORK = "unsaved-work"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Status, the reason in words a person understands, and for orphans the doubts."""
+
+    status: Status
+    reason: str
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def orphan(self) -> bool:
+        """Whether this workspace may be swept at all."""
+        return self.status is Status.ORPHAN
+
+    def treatment(self, policy: Policy) -> Treatment:
+        """What the policy lets a sweep do with this orphan."""
+        allowed = {Doubt.UNEXPLAINED: policy.unexplained, Doubt.UNSAVED_WORK: policy.unsaved_work}
+        removable = self.orphan and all(allowed[doubt] is Treatment.REMOVE for doubt in self.doubts)
+        return Treatment.REMOVE if removable else Treatment.SET_ASIDE
+
+
+def judge(
+    workspace: Workspace,
+    usage: Usage | None,
+    snapshot: Snapshot | None,
+    policy: Policy,
+    now: Now,
+    *,
+    allow_empty: bool = False,
+) -> Verdict:
+    """The verdict over one workspace; the first rule that applies wins.
+
+    `snapshot` is None while no registry has been read. `allow_empty` is a person's word, given for this very name
+    and this run, that an empty or unmatched registry is right; the orphan it makes is unexplained.
+    """
+    return (
+        _foreign(workspace)
+        or _protected(workspace, usage, snapshot, policy)
+        or _unknown(workspace, snapshot, policy, now, allow_empty)
+        or _by_session(workspace, usage, snapshot, policy, now)
+    )
+
+
+def _foreign(workspace: Workspace) -> Verdict | None:
+    reason = None
+    if workspace.kind is Kind.SYMLINK:
+        reason = "a symbolic link, not a directory"
+    elif workspace.kind is not Kind.DIRECTORY:
+        reason = "not a directory"
+    elif workspace.hidden:
+        reason = "a hidden name"
+    elif workspace.id is None:
+        reason = "the name does not match the id pattern"
+    return Verdict(Status.FOREIGN, reason) if reason else None
+
+
+def _protected(
+    workspace: Workspace, usage: Usage | None, snapshot: Snapshot | None, policy: Policy
+) -> Verdict | None:
+    reason = None
+    mounts = workspace.mounts or (usage.mounts if usage else ())
+    pattern = policy.protecting_pattern(workspace.name)
+    if pattern is not None:
+        reason = f"matches the protected pattern '{pattern}'"
+    elif workspace.name in policy.pinned:
+        reason = "pinned"
+    elif mounts:
+        at_top = workspace.name in workspace.mounts
+        reason = "is a mount point" if at_top else f"contains a mount point: {visible(mounts[0])}"
+    elif workspace.needed_because:
+        reason = workspace.needed_because
+    elif usage is not None and usage.children_cut:
+        reason = "has so many directories that it may hold workspaces itself: is 'depth' right?"
+    elif usage is not None and snapshot is not None:
+        live_child = next((c for c in usage.child_directories if _names_live(c, snapshot)), None)
+        if live_child is not None:
+            reason = f"contains the live session '{visible(live_child)}': is 'depth' right?"
+    return Verdict(Status.PROTECTED, reason) if reason else None
+
+
+def _names_live(name: str, snapshot: Snapshot) -> bool:
+    return name in snapshot.live_ids or snapshot.live_lookalike(name) is not None
+
+
+def _unknown(
+    workspace: Workspace, snapshot: Snapshot | None, policy: Policy, now: Now, allow_empty: bool
+) -> Verdict | None:
+    assert workspace.id is not None
+    reason = None
+    if snapshot is None:
+        reason = "the registry has not been read yet"
+    elif not snapshot.examined:
+        reason = "the registry's answer has not been examined"
+    elif snapshot.problems and not (allow_empty and snapshot.only_empty):
+        reason = f"the registry can't be trusted: {snapshot.problems[0]}"
+    else:
+        age = now.host - snapshot.started_at
+        if age < -1.0:
+            reason = "the registry was read in the future: this host's clock has been set back"
+        elif age > policy.max_registry_age:
+            reason = f"the registry was read {age_text(age)} ago: read it again"
+        else:
+            twin = snapshot.live_lookalike(workspace.id)
+            if twin is not None:
+                reason = f"looks like the live session '{visible(twin)}', written differently"
+    return Verdict(Status.UNKNOWN, reason) if reason else None
+
+
+def _by_session(
+    workspace: Workspace, usage: Usage | None, snapshot: Snapshot | None, policy: Policy, now: Now
+) -> Verdict:
+    assert snapshot is not None
+    assert workspace.id is not None
+    session = snapshot.sessions.get(workspace.id)
+    if session is not None and not session.deleted:
+        return Verdict(Status.LIVE, _session_words(session, "session is live", now))
+    return (
+        _in_use(workspace)
+        or _unmeasured(workspace, usage, policy, now)
+        or _recent(session, usage, policy, now)
+        or _orphan(session, usage, now)
+    )
+
+
+def _in_use(workspace: Workspace) -> Verdict | None:
+    return Verdict(Status.IN_USE, workspace.used_by) if workspace.used_by else None
+
+
+def _unmeasured(workspace: Workspace, usage: Usage | None, policy: Policy, now: Now) -> Verdict | None:
+    reason = None
+    if usage is None or workspace.identity is None:
+        reason = "not measured yet"
+    elif not usage.complete:
+        first = usage.errors[0] if usage.errors else "the scan did not finish"
+        reason = f"could not be read completely: {first}"
+        if usage.error_count > 1:
+            reason += f" (and {usage.error_count - 1} more)"
+    elif now.host - usage.measured_at > policy.max_usage_age or usage.measured_at > now.host + 1.0:
+        reason = "measured too long ago: rescan"
+    return Verdict(Status.UNMEASURED, reason) if reason else None
+
+
+def _recent(session: Session | None, usage: Usage | None, policy: Policy, now: Now) -> Verdict | None:
+    assert usage is not None
+    change_age = now.earlier - usage.newest_change_ns / 1e9
+    if usage.newest_ctime_ns / 1e9 > now.earlier:
+        return Verdict(Status.RECENT, "a change time lies in the future: is a clock wrong?")
+    if change_age < policy.min_age:
+        wait = age_text(policy.min_age)
+        return Verdict(Status.RECENT, f"last change {age_text(change_age)} ago, younger than {wait}")
+    if session is not None and session.deleted_at is not None:
+        deleted_age = now.earlier - session.deleted_at
+        if deleted_age < policy.min_age:
+            if deleted_age < 0:
+                return Verdict(Status.RECENT, "its session's deletion lies in the future: is a clock wrong?")
+            wait = age_text(policy.min_age)
+            return Verdict(Status.RECENT, f"session deleted {age_text(deleted_age)} ago, less than {wait}")
+    return None
+
+
+def _orphan(session: Session | None, usage: Usage | None, now: Now) -> Verdict:
+    assert usage is not None
+    doubts = []
+    parts = []
+    if session is None:
+        doubts.append(Doubt.UNEXPLAINED)
+        parts.append("no session of this id")
+    else:
+        parts.append(_session_words(session, "session deleted", now))
+    if usage.unsaved_work:
+        doubts.append(Doubt.UNSAVED_WORK)
+        parts.append("unsaved work: " + ", ".join(usage.unsaved_work))
+    parts.append(f"last change {age_text(now.earlier - usage.newest_change_ns / 1e9)} ago")
+    return Verdict(Status.ORPHAN, "; ".join(parts), tuple(doubts))
+
+
+def _session_words(session: Session, what: str, now: Now) -> str:
+    words = what
+    if session.deleted and session.deleted_at is not None:
+        words += f" {_date_text(session.deleted_at, now.host)}"
+    if session.owner:
+        words += f", owner {visible(session.owner)}"
+    return words
+
+
+def _date_text(at: float, now: float) -> str:
+    day = datetime.fromtimestamp(at, UTC)
+    year = "" if day.year == datetime.fromtimestamp(now, UTC).year else f" {day.year}"
+    return f"{day.day} {day:%b}{year}"

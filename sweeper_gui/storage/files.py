@@ -1,0 +1,121 @@
+"""The few system calls that Python's os module lacks, and the rules for opening directories on the volume.
+
+Every directory is opened through its parent's descriptor, one component at a time, and never through a link, a
+mount point or '..': what was swapped meanwhile is refused by the kernel, not by a check that can be raced.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from functools import cache
+
+from sweeper_gui.core.workspace import Identity
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_SYS_OPENAT2 = 437  # the same on every architecture: it came after the numbers were unified (asm-generic/unistd.h)
+_RESOLVE_NO_XDEV = 0x01
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_RENAME_NOREPLACE = 1
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class CrossesMount(OSError):
+    """The directory is a mount point: bind mounts have the same st_dev, so only the kernel can tell."""
+
+
+class NameTaken(OSError):
+    """The target of a rename exists."""
+
+
+def open_directory(name: bytes, parent: int) -> int:
+    """A descriptor of the directory `name` in the directory open as `parent`.
+
+    `name` is one component. Raises `CrossesMount` where something is mounted on it, NotADirectoryError where it is
+    anything but a directory (a link to one included), and other OSErrors as the kernel gives them.
+    """
+    if not name or b"/" in name or name in (b".", b".."):
+        raise ValueError(f"not a single path component: {name!r}")
+    if _has_openat2():
+        return _openat2(name, parent)
+    descriptor = os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
+    if mount_id(descriptor) != mount_id(parent):
+        os.close(descriptor)
+        raise CrossesMount(errno.EXDEV, "a mount point", name)
+    return descriptor
+
+
+def reopen(descriptor: int) -> int:
+    """A new descriptor of the same directory, with a reading position of its own."""
+    return os.open(".", _DIRECTORY_FLAGS, dir_fd=descriptor)
+
+
+def _openat2(name: bytes, parent: int) -> int:
+    how = struct.pack(
+        "QQQ", _DIRECTORY_FLAGS, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_XDEV
+    )
+    while True:
+        result = int(_libc.syscall(_SYS_OPENAT2, parent, name, how, ctypes.c_size_t(len(how))))
+        if result >= 0:
+            return result
+        code = ctypes.get_errno()
+        if code in (errno.EINTR, errno.EAGAIN):  # EAGAIN: a rename raced the look-up, see openat2(2)
+            continue
+        if code == errno.EXDEV:
+            raise CrossesMount(code, "a mount point", name)
+        if code == errno.ELOOP:
+            code = errno.ENOTDIR  # as O_DIRECTORY | O_NOFOLLOW say it elsewhere
+        raise OSError(code, os.strerror(code), name)
+
+
+@cache
+def _has_openat2() -> bool:
+    """Whether kernel (5.6 or later) and sandbox let us use openat2."""
+    descriptor = os.open("/", _DIRECTORY_FLAGS)
+    try:
+        how = struct.pack("QQQ", _DIRECTORY_FLAGS, 0, 0)
+        result = int(_libc.syscall(_SYS_OPENAT2, descriptor, b".", how, ctypes.c_size_t(len(how))))
+        if result >= 0:
+            os.close(result)
+        return result >= 0
+    finally:
+        os.close(descriptor)
+
+
+def mount_id(descriptor: int) -> int:
+    """The id of the mount that an open file is on (proc(5), fdinfo)."""
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+        for line in lines:
+            key, _, value = line.partition(":")
+            if key == "mnt_id":
+                return int(value)
+    raise OSError(errno.ENOSYS, "the kernel does not tell mount ids")
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """The identity in a stat result."""
+    return Identity(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def rename_exclusively(source: bytes, source_parent: int, target: bytes, target_parent: int) -> None:
+    """Renames without ever replacing anything; raises `NameTaken` where the target exists.
+
+    NFS and some other file systems do not know RENAME_NOREPLACE (EINVAL): there the target is looked up first, and
+    an empty directory made in between would be replaced. Anything else would make the rename fail.
+    """
+    result = int(_libc.renameat2(source_parent, source, target_parent, target, ctypes.c_uint(_RENAME_NOREPLACE)))
+    if result == 0:
+        return
+    code = ctypes.get_errno()
+    if code == errno.EEXIST:
+        raise NameTaken(code, "the name is taken", target)
+    if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        raise OSError(code, os.strerror(code), source)
+    try:
+        os.stat(target, dir_fd=target_parent, follow_symlinks=False)
+    except FileNotFoundError:
+        os.rename(source, target, src_dir_fd=source_parent, dst_dir_fd=target_parent)
+    else:
+        raise NameTaken(errno.EEXIST, "the name is taken", target)

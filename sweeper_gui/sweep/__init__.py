@@ -1,0 +1,1 @@
+"""The sweep protocol: preflight, recheck, set aside, confirm, remove, report, and what follows from it."""
