@@ -1,0 +1,74 @@
+"""Where secrets hide in a registry's source, and how it is shown without them."""
+
+import re
+
+MASK = "***"
+
+_REFERENCE = re.compile(r"(?P<escape>\$?)\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
+_ONLY_REFERENCES = re.compile(r"(?:\$\{[A-Za-z_][A-Za-z0-9_]*\})+")
+_SECRET_WORD = (
+    r"(?:pass(?:word|wd|phrase|code)?|pwd|pw|secret|token|api[-_]?key|access[-_]?key|auth(?:orization)?|bearer"
+    r"|credentials?|sig(?:nature)?|jwt|cookie|session[-_]?key|private[-_]?key)"
+)
+_USER_INFO = re.compile(r"(?<=://)(?P<user>[^/?#@:\s'\"]*)(?P<password>:[^/?#\s'\"]*)?@")
+_PARAMETER = re.compile(
+    rf"(?P<key>[?&;](?:[^=&#\s]*[-_.])?(?:[a-z]*{_SECRET_WORD}|key)(?:[-_.][^=&#\s]*)?=)(?P<value>[^&#\s'\"]+)",
+    re.IGNORECASE,
+)
+_ASSIGNMENT = re.compile(
+    rf"(?P<key>(?:(?<![A-Za-z0-9_])--?[a-z0-9_-]*{_SECRET_WORD}(?![a-z])[a-z0-9_-]*\s+"
+    rf"|[a-z0-9_-]*{_SECRET_WORD}(?![a-z])[a-z0-9_-]*\s*[=:]\s*)(?:(?:bearer|basic|token)\s+)?)"
+    r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s'\"]+)",
+    re.IGNORECASE,
+)
+
+
+def masked(source: str) -> str:
+    """The source without its secrets.
+
+    Hidden are a URL's password (of HTTP URLs the user too: a token may stand there), URL parameters and options of a
+    command that are called like a secret. References to variables (``${NAME}``) are no secrets and stay.
+    """
+    whole_user_info = not source.lower().startswith(("postgres", "sqlite"))
+    shown = _USER_INFO.sub(lambda match: _masked_user_info(match, whole_user_info), source)
+    shown = _PARAMETER.sub(_masked_value, shown)
+    if source.startswith("exec:"):
+        shown = _ASSIGNMENT.sub(_masked_value, shown)
+    return shown
+
+
+def contains_secret(source: str) -> bool:
+    """Whether something in it would have to be hidden."""
+    return masked(source) != source
+
+
+def masked_wholly(source: str) -> str:
+    """A source that could not be understood: only its scheme is sure to be no secret."""
+    scheme, colon, _ = source.partition(":")
+    return f"{scheme}:{MASK}" if colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) else MASK
+
+
+def _masked_user_info(match: re.Match[str], whole: bool) -> str:
+    user, password = match["user"], (match["password"] or "")[1:]
+    if whole:
+        hide = [part for part in (user, password) if part and not _ONLY_REFERENCES.fullmatch(part)]
+        return f"{MASK}@" if hide else match[0]
+    if not password or _ONLY_REFERENCES.fullmatch(password):
+        return match[0]
+    return f"{user}:{MASK}@"
+
+
+def _masked_value(match: re.Match[str]) -> str:
+    if match["value"] == MASK or _ONLY_REFERENCES.fullmatch(match["value"].strip("'\"")):
+        return match[0]
+    return match["key"] + MASK
+
+
+def references(text: str) -> list[str]:
+    """The names of the variables that `text` refers to as ``${NAME}``."""
+    return [match["name"] for match in _REFERENCE.finditer(text) if not match["escape"]]
+
+
+def expanded(text: str, values: dict[str, str]) -> str:
+    """`text` with every ``${NAME}`` replaced; ``$${NAME}`` stands for the characters themselves."""
+    return _REFERENCE.sub(lambda match: match[0][1:] if match["escape"] else values[match["name"]], text)
