@@ -1,5 +1,6 @@
 """The settings model. It checks syntax and what contradicts itself; every message names no secret."""
 
+import json
 import math
 import os
 import re
@@ -355,7 +356,7 @@ class Settings(_Section):
     @classmethod
     def from_wire(cls, data: bytes) -> Self:
         """What `to_wire` wrote. Raises ValueError for anything else."""
-        return cls.model_validate_json(data)
+        return cls.model_validate(json.loads(data))
 
 
 # --- sources ---------------------------------------------------------------------------------------------------------
