@@ -6,7 +6,7 @@ test's own.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.leaks import Leaks
 from tests.support.messages import MessageCollector, Messages
+from tests.support.nobody import nobodys_directory
 
 hypothesis.settings.register_profile(
     "sweeper",
@@ -44,7 +45,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if not hasattr(report, "wasxfail"):
         _refuse_skip(item.config, report)
@@ -52,7 +53,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     _refuse_skip(collector.config, report)
     return report
@@ -69,6 +72,13 @@ def _refuse_skip(config: pytest.Config, report: pytest.TestReport | pytest.Colle
 def messages() -> Messages:
     """The warnings that the program and Qt give during this test; `expect` announces those that are meant."""
     return _collector.current
+
+
+@pytest.fixture
+def nobodys() -> Iterator[Path]:
+    """A directory of the user nobody, for tests of permissions (see tests/support/nobody.py)."""
+    with nobodys_directory() as directory:
+        yield directory
 
 
 @pytest.fixture(autouse=True)

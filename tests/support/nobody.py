@@ -1,0 +1,75 @@
+"""Running code without root's rights: root may do everything, so a missing permission shows only to others."""
+
+import ctypes
+import os
+import platform
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: The user and the group that own nothing.
+NOBODY = 65534
+
+#: For subprocess.run and Popen: `subprocess.run(argv, **POPEN_AS_NOBODY)`.
+POPEN_AS_NOBODY: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+_PR_SET_DUMPABLE = 4
+#: setgroups, setresgid, setresuid
+_SYSTEM_CALLS = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}[platform.machine()]
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def as_nobody(function: Callable[..., T], *arguments: object, **keywords: object) -> T:
+    """What the function returns or raises when it runs as nobody, in a thread of this process.
+
+    To the kernel, credentials belong to a thread, and new threads and processes inherit them: so whatever the
+    function starts runs as nobody too. Only glibc's wrappers change all threads at once, hence the plain system calls.
+    What nobody can't read can't be imported in there: import it before.
+    """
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            _become_nobody()
+            result.append(function(*arguments, **keywords))
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="as nobody")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+@contextmanager
+def nobodys_directory() -> Iterator[Path]:
+    """A directory that belongs to nobody; pytest's own temporary directories are closed to all but root."""
+    directory = Path(tempfile.mkdtemp(prefix="sweeper-nobody-"))
+    os.chown(directory, NOBODY, NOBODY)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+def _become_nobody() -> None:
+    setgroups, setresgid, setresuid = _SYSTEM_CALLS
+    _call(setgroups, 0, None)
+    _call(setresgid, NOBODY, NOBODY, NOBODY)
+    _call(setresuid, NOBODY, NOBODY, NOBODY)
+    # A change of user makes the whole process undumpable, and its own files in /proc root's.
+    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def _call(number: int, *arguments: int | None) -> None:
+    if _libc.syscall(number, *arguments) != 0:
+        raise OSError(ctypes.get_errno(), "can't become nobody")
