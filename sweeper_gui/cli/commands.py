@@ -1,0 +1,361 @@
+"""What each command does: ask the engine, show what it says, return the exit code."""
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sweeper_gui.cli import documents, tables
+from sweeper_gui.cli.codes import Code, Refusal, code_of
+from sweeper_gui.cli.compare import Compared, compare
+from sweeper_gui.cli.invocation import Invocation
+from sweeper_gui.cli.names import names_from, read_names
+from sweeper_gui.cli.output import plain
+from sweeper_gui.cli.run import Session
+from sweeper_gui.core.outcome import Outcome, Report, Result, TrashItem, TrashState
+from sweeper_gui.core.plan import Order, Plan
+from sweeper_gui.core.plan import Request as SweepRequest
+from sweeper_gui.core.units import size_text
+from sweeper_gui.engine import messages
+
+if TYPE_CHECKING:
+    from sweeper_gui.settings import Settings
+
+
+# --- list -----------------------------------------------------------------------------------------------------------
+
+
+def list_workspaces(run: Invocation, as_json: bool, measure: bool, compare_with: str | None) -> Code:
+    """`sweeper list`."""
+    settings = run.settings()
+    lines = read_names(compare_with) if compare_with is not None else None
+    with run.session(settings) as session:
+        session.run(messages.Scan(measure=measure), messages.Done)
+        if session.volume is None:
+            raise Refusal(Code.FAILED, "the engine told nothing about the volume")
+        compared = None if lines is None else _compare(lines, session, settings)
+        if as_json:
+            _list_as_json(run, session, compared)
+        else:
+            show_listing(run, session, compared)
+        return Code.CANCELLED if session.cancelled else Code.DONE
+
+
+def _compare(lines: Iterable[bytes], session: Session, settings: "Settings") -> tuple[Compared, ...]:
+    assert session.volume is not None
+    roots = [os.fsencode(session.volume.root)]
+    if settings.volume.root is not None:
+        roots.append(os.fsencode(settings.volume.root))
+    return compare(lines, session.rows, roots, settings.policy.policy(frozenset()))
+
+
+def _list_as_json(run: Invocation, session: Session, compared: Sequence[Compared] | None) -> None:
+    assert session.volume is not None
+    rows = sorted(session.rows.values(), key=lambda row: row.name)
+    document = documents.listing(rows, session.volume, session.registry)
+    if compared is not None:
+        document["compare"] = documents.comparison(compared)
+    run.output.document(document)
+
+
+def show_listing(run: Invocation, session: Session, compared: Sequence[Compared] | None = None) -> None:
+    """The listing, or the comparison alone, with what there is to say about volume and registry."""
+    output, now = run.output, time.time()
+    assert session.volume is not None
+    if compared is not None:
+        output.result(tables.comparison(compared), _compared_line(compared))
+    else:
+        rows = tables.in_listing_order(session.rows.values())
+        output.result(tables.volume_line(session.volume))
+        if rows:
+            output.result("", tables.listing(rows, output.wide, now), "", tables.totals(rows))
+    if session.registry is not None:
+        output.result("", tables.registry_line(session.registry, now))
+    _warn(run, session)
+
+
+def _compared_line(compared: Sequence[Compared]) -> str:
+    verdicts = [one.verdict for one in compared]
+    return (
+        f"\nOf {len(verdicts)} names Sweeper would keep {verdicts.count('keep')}, "
+        f"set aside {verdicts.count('set-aside')} and remove {verdicts.count('remove')}."
+    )
+
+
+def _warn(run: Invocation, session: Session) -> None:
+    """What can't be trusted, on standard error."""
+    volume, registry = session.volume, session.registry
+    for warning in volume.warnings if volume else ():
+        run.output.warning(warning)
+    if volume and volume.error:
+        run.output.warning(f"the volume could not be listed: {volume.error}")
+    if volume and (volume.unfinished or volume.expired):
+        run.output.warning(
+            f"in the trash: {volume.unfinished} unfinished, {volume.expired} expired",
+            "See 'sweeper trash'; then 'sweeper resume' or 'sweeper purge'.",
+        )
+    if registry is None:
+        return
+    failed = {source.shown: source for source in registry.sources if source.error}
+    for source in failed.values():
+        run.output.warning(f"{source.shown}: {source.error}", source.hint)
+    for problem in registry.problems:
+        if not any(problem.startswith(f"{shown}: ") for shown in failed):
+            run.output.warning(f"the registry can't be trusted: {problem}")
+
+
+# --- sweep ----------------------------------------------------------------------------------------------------------
+
+
+class SweepOptions(msgspec.Struct, frozen=True):
+    """The options of `sweeper sweep`; None where the settings decide. `defer` is seconds."""
+
+    names: tuple[str, ...] = ()
+    cap: int | None = None
+    max_bytes: int | None = None
+    order: Order | None = None
+    impact: str | None = None
+    set_aside: bool = False
+    remove_doubtful: bool = False
+    allow_empty: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    defer: float = 0.0
+    as_json: bool = False
+    ticket: str = ""
+
+
+def sweep(run: Invocation, options: SweepOptions) -> Code:
+    """`sweeper sweep`."""
+    _check(options)
+    settings = run.settings()
+    request = _sweep_request(options, settings)
+    if not options.dry_run:
+        _require_consent(run, options.yes)
+    _defer(run, options.defer)
+    with run.session(settings) as session:
+        plan = session.run(messages.Prepare(request), messages.Planned).plan
+        if session.cancelled:
+            return Code.CANCELLED
+        if not plan.chosen:
+            return _nothing_to_sweep(run, session, plan, options)
+        if not options.as_json or not (options.yes or options.dry_run):
+            _show_plan(run, plan, to_result=options.dry_run and not options.as_json)
+        if not (options.yes or options.dry_run) and not _agreed(run, tables.plan_question(plan)):
+            return Code.CANCELLED
+        swept = session.run(
+            messages.Sweep(plan, plan.digest, options.dry_run, options.impact, options.ticket), messages.Swept
+        )
+        return _report(run, _with_refused(swept.report, plan), options.as_json)
+
+
+def _check(options: SweepOptions) -> None:
+    problem = None
+    if options.remove_doubtful and not options.names:
+        problem = "--remove-doubtful needs the names that it is meant for"
+    elif options.allow_empty and not options.names:
+        problem = "--allow-empty-registry needs the names that it is meant for"
+    elif options.remove_doubtful and (options.set_aside or options.allow_empty):
+        other = "--set-aside" if options.set_aside else "--allow-empty-registry, which only sets aside"
+        problem = f"--remove-doubtful contradicts {other}"
+    if problem:
+        raise Refusal(Code.USAGE, problem, "See 'sweeper sweep --help'.")
+
+
+def _sweep_request(options: SweepOptions, settings: "Settings") -> SweepRequest:
+    names = names_from(options.names, settings.volume.root)
+    by_default = settings.sweep
+    return SweepRequest(
+        names=names,
+        cap=options.cap if names or options.cap is not None else by_default.max_per_sweep,
+        max_bytes=options.max_bytes if names or options.max_bytes is not None else by_default.max_bytes,
+        order=options.order or by_default.order,
+        set_aside=options.set_aside or (by_default.remove == "set-aside" and not options.remove_doubtful),
+        remove_doubtful=options.remove_doubtful,
+        allow_empty=options.allow_empty,
+    )
+
+
+def _require_consent(run: Invocation, yes: bool) -> None:
+    """Refuses before anything is opened where nobody could be asked."""
+    if not yes and not run.output.interactive:
+        raise Refusal(
+            Code.USAGE,
+            "this would change the volume, and there is no terminal to ask on",
+            "Look at it with 'sweeper list' or --dry-run, then add --yes.",
+        )
+
+
+def _defer(run: Invocation, seconds: float) -> None:
+    """Waits, holding nothing: neither the lock nor the volume nor the registry. A signal ends the command at once."""
+    if seconds <= 0:
+        return
+    with run.signals.leaving():
+        run.output.notice(f"waiting {seconds:g} s before the sweep begins")
+        run.output.count_down(seconds)
+
+
+def _nothing_to_sweep(run: Invocation, session: Session, plan: Plan, options: SweepOptions) -> Code:
+    _warn(run, session)
+    report = Report("", (), remaining_orphans=plan.remaining_orphans, dry_run=options.dry_run)
+    code = _report(run, _with_refused(report, plan), options.as_json)
+    if plan.candidates and plan.max_bytes is not None:
+        smallest = min(candidate.usage.allocated for candidate in plan.candidates)
+        run.output.warning(f"no orphan fits into {size_text(plan.max_bytes)}: the smallest has {size_text(smallest)}")
+    distrusted = session.registry is not None and not session.registry.trusted
+    if distrusted or (session.volume is not None and session.volume.error):
+        return Code.UNTRUSTED
+    return code
+
+
+def _show_plan(run: Invocation, plan: Plan, to_result: bool) -> None:
+    show = run.output.result if to_result else run.output.notice
+    show(*tables.plan_parts(plan, time.time()), "")
+    run.output.notice(
+        plain("Who uses a workspace on another host, or as another user, can't be seen from here.", style="dim")
+    )
+
+
+def _with_refused(report: Report, plan: Plan) -> Report:
+    """The report with a skipped outcome for each name that was asked for and not planned."""
+    told = {outcome.name for outcome in report.outcomes}
+    refused = tuple(
+        Outcome(refused.name, Result.SKIPPED, refused.reason) for refused in plan.refused if refused.name not in told
+    )
+    return msgspec.structs.replace(report, outcomes=report.outcomes + refused)
+
+
+def _agreed(run: Invocation, question: str) -> bool:
+    with run.signals.leaving():
+        if run.output.ask(question):
+            return True
+    run.output.notice("Nothing was changed.")
+    return False
+
+
+def _report(run: Invocation, report: Report, as_json: bool) -> Code:
+    if as_json:
+        run.output.document(documents.report(report))
+    else:
+        run.output.result(*tables.report_parts(report))
+    if report.problem:
+        run.output.warning(report.problem)
+    return code_of(report)
+
+
+# --- trash ----------------------------------------------------------------------------------------------------------
+
+
+def trash(run: Invocation, as_json: bool) -> Code:
+    """`sweeper trash`."""
+    with run.session(run.settings()) as session:
+        found = session.run(messages.ListTrash(), messages.Trash)
+        if as_json:
+            run.output.document(documents.trash(found))
+        else:
+            run.output.result(*tables.trash_parts(found, time.time()))
+    return Code.DONE
+
+
+def restore(run: Invocation, names: Sequence[str], as_json: bool) -> Code:
+    """`sweeper restore`."""
+    settings = run.settings()
+    wanted = names_from(names, settings.volume.root)
+    with run.session(settings) as session:
+        swept = session.run(messages.Restore(wanted), messages.Swept)
+        return _report(run, swept.report, as_json)
+
+
+def purge(run: Invocation, names: Sequence[str], older_than: float | None, yes: bool, as_json: bool) -> Code:
+    """`sweeper purge`."""
+    if names and older_than is not None:
+        raise Refusal(Code.USAGE, "give either names or --older-than, not both")
+    settings = run.settings()
+    wanted = names_from(names, settings.volume.root)
+    _require_consent(run, yes)
+    with run.session(settings) as session:
+        if not yes:
+            items = _purgeable(session.run(messages.ListTrash(), messages.Trash).items, wanted, older_than)
+            if not _confirmed(run, items, "Remove {} for good?"):
+                return Code.CANCELLED if items else Code.DONE
+            wanted = tuple(item.name for item in items) if wanted else ()
+        swept = session.run(messages.Purge(wanted, older_than), messages.Swept)
+        return _report(run, swept.report, as_json)
+
+
+def _purgeable(items: Iterable[TrashItem], names: tuple[bytes, ...], older_than: float | None) -> list[TrashItem]:
+    now = time.time()
+    return [
+        item
+        for item in items
+        if (item.name in names if names else older_than is None or now - item.set_aside_at >= older_than)
+    ]
+
+
+def resume(run: Invocation, yes: bool, as_json: bool) -> Code:
+    """`sweeper resume`."""
+    settings = run.settings()
+    _require_consent(run, yes)
+    with run.session(settings) as session:
+        if not yes:
+            found = session.run(messages.ListTrash(), messages.Trash).items
+            items = [item for item in found if item.unfinished or item.state is TrashState.REMOVING]
+            if not _confirmed(run, items, "Finish {}?"):
+                return Code.CANCELLED if items else Code.DONE
+        swept = session.run(messages.Resume(), messages.Swept)
+        return _report(run, swept.report, as_json)
+
+
+def _confirmed(run: Invocation, items: Sequence[TrashItem], question: str) -> bool:
+    if not items:
+        run.output.notice("There is nothing to do.")
+        return False
+    run.output.notice(*tables.trash_parts(messages.Trash(tuple(items), "the trash"), time.time()), "")
+    count = f"{len(items)} workspace{'' if len(items) == 1 else 's'}"
+    return _agreed(run, question.format(f"{count} ({size_text(sum(item.allocated for item in items))})"))
+
+
+# --- the rest -------------------------------------------------------------------------------------------------------
+
+
+def history(run: Invocation, as_json: bool) -> Code:
+    """`sweeper history`."""
+    with run.session(run.settings()) as session:
+        sweeps = session.run(messages.ReadHistory(), messages.History).sweeps
+        if as_json:
+            run.output.document(documents.history(sweeps))
+        else:
+            run.output.result(*tables.history_parts(sweeps))
+    return Code.DONE
+
+
+def bind(run: Invocation) -> Code:
+    """`sweeper bind`."""
+    with run.session(run.settings()) as session:
+        run.output.result(plain(session.run(messages.Bind(), messages.Message).text))
+    return Code.DONE
+
+
+def doctor(run: Invocation, as_json: bool) -> Code:
+    """`sweeper doctor`: settings that can't be used are its only findings then, and exit with 2."""
+    from sweeper_gui.settings import SettingsError
+
+    try:
+        settings = run.load_settings()
+    except SettingsError as error:
+        checks = tuple(messages.Check(f"settings: {problem.key}", "error", str(problem)) for problem in error.problems)
+        _show_checks(run, checks, as_json)
+        return Code.USAGE
+    with run.session(settings) as session:
+        checks = session.run(messages.Diagnose(), messages.Diagnosis).checks
+    _show_checks(run, checks, as_json)
+    return Code.UNTRUSTED if any(check.state == "error" for check in checks) else Code.DONE
+
+
+def _show_checks(run: Invocation, checks: Sequence[messages.Check], as_json: bool) -> None:
+    if as_json:
+        run.output.document(documents.diagnosis(checks))
+    else:
+        run.output.result(tables.diagnosis(checks))

@@ -1,0 +1,64 @@
+"""What SIGINT, SIGTERM and SIGHUP do to a command.
+
+Before any work, and while a question is open, they end the command at once. During work they ask for it to be
+cancelled, and the command goes on until the engine has reported; only a second SIGINT leaves without waiting.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from sweeper_gui.cli.codes import Code
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOW_CURSOR = b"\x1b[?25h\n"  # the progress display hides it, and os._exit skips what would bring it back
+
+
+class Interrupted(BaseException):
+    """A signal arrived while there was nothing to cancel. Like KeyboardInterrupt, no handler of errors catches it."""
+
+
+class Signals:
+    """The handlers of one process. `requested` is set once work is to be cancelled."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._working = False
+
+    def install(self) -> None:
+        """From now on the signals come here. An ignored SIGHUP (nohup) stays ignored."""
+        for number in _SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
+
+    def begin_work(self) -> None:
+        """From now on a signal cancels instead of ending the process, until the process ends."""
+        self._working = True
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """For the time of a question or a wait: a signal ends it, and the command, at once."""
+        if self.requested:
+            raise Interrupted
+        before, self._working = self._working, False
+        try:
+            yield
+        finally:
+            self._working = before
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if not self._working:
+            raise Interrupted
+        if self.requested and number == signal.SIGINT:
+            leave_at_once(Code.CANCELLED)
+        self.requested = True
+
+
+def leave_at_once(code: Code) -> None:
+    """Ends the process without waiting for anything: threads, buffers and the volume stay as they are."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    os._exit(code)

@@ -1,0 +1,331 @@
+"""The results as people read them in a terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeper_gui.cli.compare import Compared
+from sweeper_gui.cli.documents import time_text
+from sweeper_gui.cli.output import plain, table
+from sweeper_gui.core.names import visible
+from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result, TrashItem
+from sweeper_gui.core.plan import Candidate, Order, Plan, in_order
+from sweeper_gui.core.policy import Treatment
+from sweeper_gui.core.row import Row
+from sweeper_gui.core.units import age_text, count_text, size_text
+from sweeper_gui.core.usage import Usage
+from sweeper_gui.core.verdict import Status
+from sweeper_gui.engine.messages import Check, RegistryState, Trash, VolumeState
+
+_STATUS_STYLES = {
+    Status.FOREIGN: "dim",
+    Status.PROTECTED: "blue",
+    Status.UNKNOWN: "magenta",
+    Status.LIVE: "green",
+    Status.IN_USE: "green",
+    Status.UNMEASURED: "magenta",
+    Status.RECENT: "cyan",
+    Status.ORPHAN: "yellow",
+}
+_RESULT_STYLES = {
+    Result.REMOVED: "green",
+    Result.SET_ASIDE: "green",
+    Result.RESTORED: "cyan",
+    Result.SKIPPED: "cyan",
+    Result.CONFLICT: "red",
+    Result.FAILED: "red",
+    Result.PARTLY_REMOVED: "red",
+}
+_CHECK_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+# --- the listing ----------------------------------------------------------------------------------------------------
+
+
+def in_listing_order(rows: Iterable[Row]) -> list[Row]:
+    """By status, the orphans last and so nearest to the prompt, the oldest first within each."""
+    by_status: dict[Status, list[Row]] = {status: [] for status in Status}
+    for row in rows:
+        by_status[row.status].append(row)
+    return [row for group in by_status.values() for row in in_order(group, Order.OLDEST)]
+
+
+def listing(rows: Sequence[Row], wide: bool, now: float) -> RenderableType:
+    """The workspaces, on one line each where there is room, else the reason below the name."""
+    if not wide:
+        made = table("STATUS", "SIZE", "CHANGED", "WORKSPACE", right=("SIZE", "CHANGED"))
+        for row in rows:
+            made.add_row(_status(row), size(row.usage), _changed(row, now), _name_above(row.name, row.verdict.reason))
+        return made
+    numbers = ("SIZE", "ENTRIES", "CHANGED")
+    made = table("STATUS", *numbers, "OWNER", "WORKSPACE", "REASON", right=numbers)
+    for row in rows:
+        entries = count_text(row.usage.entries) if row.usage else ""
+        owner = (row.session.owner if row.session else None) or ""
+        made.add_row(
+            _status(row),
+            size(row.usage),
+            entries,
+            _changed(row, now),
+            plain(owner),
+            Text(visible(row.name)),
+            plain(row.verdict.reason),
+        )
+    return made
+
+
+def totals(rows: Sequence[Row]) -> RenderableType:
+    """How many workspaces and bytes have each status."""
+    made = table("STATUS", "COUNT", "SIZE", "", right=("COUNT", "SIZE"))
+    for status in Status:
+        group = [row for row in rows if row.status is status]
+        if group:
+            doubtful = sum(bool(row.verdict.doubts) for row in group)
+            remark = f"{count_text(doubtful)} of them with doubts" if doubtful else ""
+            made.add_row(Text(status, style=_STATUS_STYLES[status]), count_text(len(group)), _total(group), remark)
+    return made
+
+
+def volume_line(volume: VolumeState) -> Text:
+    """Which volume this is."""
+    parts = [visible(volume.root)]
+    if volume.fs_type:
+        parts.append(f"{volume.fs_type} {volume.source}".strip())
+    if volume.free is not None and volume.total is not None:
+        parts.append(f"{size_text(volume.free)} of {size_text(volume.total)} free")
+    return plain(" · ".join(parts), style="bold")
+
+
+def registry_line(registry: RegistryState, now: float) -> Text:
+    """How the registry matches the volume, both ways."""
+    line = (
+        f"{count_text(registry.matched_live)} of {_plural(registry.directories, 'directory', 'directories')} "
+        f"{'has' if registry.matched_live == 1 else 'have'} a live session, {count_text(registry.matched_deleted)} "
+        f"a deleted one, {count_text(registry.unmatched_directories)} none; "
+        f"{_plural(registry.sessions_without_directory, 'session has', 'sessions have')} no directory"
+    )
+    if registry.read_at is not None:
+        line += f"; read {age_text(now - registry.read_at)} ago"
+    return plain(line)
+
+
+def comparison(compared: Sequence[Compared]) -> RenderableType:
+    """What Sweeper would do with each name of the list, and why."""
+    made = table("VERDICT", "STATUS", "WORKSPACE")
+    for one in compared:
+        style = "green" if one.verdict == "keep" else "yellow"
+        reason = one.reason + _doubts(one.doubts)
+        made.add_row(Text(one.verdict, style=style), plain(one.status), _name_above(one.name, reason))
+    return made
+
+
+# --- a plan and its end ---------------------------------------------------------------------------------------------
+
+
+def plan_parts(plan: Plan, now: float) -> list[RenderableType]:
+    """Everything that a confirmation confirms: each candidate, the reserves, and the names that were refused."""
+    chosen = plan.chosen
+    names = {candidate.name for candidate in chosen}
+    others = [candidate for candidate in plan.candidates if candidate.name not in names]
+    parts: list[RenderableType] = []
+    if chosen:
+        parts.append(_candidates(chosen, now))
+    if others:
+        parts += [Text("\nReserves, taken only where one above is skipped:"), _candidates(others, now)]
+    if plan.refused:
+        parts += [Text("\nNot swept:"), _refused(plan)]
+    return parts
+
+
+def plan_question(plan: Plan) -> str:
+    """The question over a plan, with what it would take."""
+    chosen = plan.chosen
+    removed = [candidate for candidate in chosen if candidate.treatment is Treatment.REMOVE]
+    aside = [candidate for candidate in chosen if candidate.treatment is Treatment.SET_ASIDE]
+    acts = []
+    if removed:
+        acts.append(f"Remove {_plural(len(removed), 'workspace')} ({_candidate_bytes(removed)}) for good")
+    if aside:
+        verb = "set aside" if acts else "Set aside"
+        acts.append(f"{verb} {_plural(len(aside), 'workspace')} ({_candidate_bytes(aside)})")
+    return " and ".join(acts) + "?"
+
+
+def report_parts(report: Report) -> list[RenderableType]:
+    """One line per outcome, what was not touched, and the sum."""
+    parts: list[RenderableType] = []
+    if report.outcomes:
+        made = table("OUTCOME", "ENTRIES", "FREED", "WORKSPACE", right=("ENTRIES", "FREED"))
+        for outcome in report.outcomes:
+            made.add_row(*_outcome_cells(outcome))
+        parts.append(made)
+    if report.untouched:
+        parts.append(Text("\nUntouched:"))
+        parts += [Text(f"  {visible(name)}") for name in report.untouched]
+    parts.append(_sum(report))
+    return parts
+
+
+def _outcome_cells(outcome: Outcome) -> tuple[Text, str, str, Text]:
+    reason = outcome.reason
+    if outcome.error_count:
+        shown = "; ".join(outcome.errors)
+        more = outcome.error_count - len(outcome.errors)
+        reason = "; ".join(part for part in (reason, shown, f"{more} more errors" if more > 0 else "") if part)
+    return (
+        Text(outcome.result, style=_RESULT_STYLES[outcome.result]),
+        count_text(outcome.entries_removed) if outcome.entries_removed else "",
+        size_text(outcome.bytes_freed) if outcome.bytes_freed else "",
+        _name_above(outcome.name, reason),
+    )
+
+
+def _sum(report: Report) -> Text:
+    counts = [f"{count_text(report.count(result))} {result}" for result in Result if report.count(result)]
+    start = {Ending.DONE: "", Ending.CANCELLED: "Cancelled: ", Ending.STOPPED: "Stopped: "}[report.ending]
+    if report.dry_run:
+        start = "Dry run, nothing was changed: "
+    line = start + (", ".join(counts) or "nothing done")
+    line += f"; {size_text(report.bytes_freed)} freed in {age_text(report.seconds)}"
+    if report.untouched:
+        line += f"; {count_text(len(report.untouched))} untouched"
+    if report.remaining_orphans:
+        remain = "orphan remains" if report.remaining_orphans == 1 else "orphans remain"
+        line += f"; {count_text(report.remaining_orphans)} {remain}"
+    return plain(line, style="bold")
+
+
+def _candidates(candidates: Sequence[Candidate], now: float) -> Table:
+    made = table("ACTION", "SIZE", "CHANGED", "WORKSPACE", right=("SIZE", "CHANGED"))
+    for candidate in candidates:
+        changed = age_text(now - candidate.usage.newest_change_ns / 1e9)
+        who = ", ".join(part for part in (candidate.title, candidate.owner) if part)
+        reason = candidate.verdict.reason + _doubts(candidate.verdict.doubts) + (f" [{who}]" if who else "")
+        made.add_row(candidate.treatment, size(candidate.usage), changed, _name_above(candidate.name, reason))
+    return made
+
+
+def _refused(plan: Plan) -> Table:
+    made = table("WORKSPACE", "REASON")
+    for refused in plan.refused:
+        made.add_row(Text(visible(refused.name)), plain(refused.reason))
+    return made
+
+
+# --- trash, history, diagnosis --------------------------------------------------------------------------------------
+
+
+def trash_parts(trash: Trash, now: float) -> list[RenderableType]:
+    """What is set aside or unfinished."""
+    if not trash.items:
+        return [plain(f"Nothing is set aside in {trash.path or 'the control directory'}.")]
+    made = table("STATE", "SIZE", "SET ASIDE", "EXPIRES", "WORKSPACE", right=("SIZE",))
+    for item in trash.items:
+        made.add_row(
+            _trash_state(item),
+            size_text(item.allocated),
+            f"{age_text(now - item.set_aside_at)} ago",
+            _expiry(item, now),
+            _name_above(item.name, _trash_reason(item)),
+        )
+    total = sum(item.allocated for item in trash.items)
+    line = f"{_plural(len(trash.items), 'workspace')}, {size_text(total)}, in {trash.path}"
+    return [made, plain(line, style="bold")]
+
+
+def _trash_state(item: TrashItem) -> Text:
+    if item.problem:
+        return Text("broken", style="red")
+    return Text(f"{item.state}, unfinished" if item.unfinished else item.state)
+
+
+def _trash_reason(item: TrashItem) -> str:
+    by = f"by {item.by}" if item.by else ""
+    parts = (item.problem, item.reason + _doubts(item.doubts), by, f"sweep {item.sweep_id}")
+    return "; ".join(part for part in parts if part)
+
+
+def _expiry(item: TrashItem, now: float) -> str:
+    left = item.expires_at - now
+    return f"in {age_text(left)}" if left > 0 else "expired"
+
+
+def history_parts(sweeps: Sequence[PastSweep]) -> list[RenderableType]:
+    """Past sweeps, one line each."""
+    if not sweeps:
+        return [Text("No sweep has been recorded on this volume.")]
+    made = table("STARTED", "KIND", "ENDING", "FREED", "SWEEP", right=("FREED",))
+    for sweep in sweeps:
+        counts = ", ".join(
+            f"{count_text(number)} {result}"
+            for result in Result
+            if (number := sum(outcome.result is result for outcome in sweep.outcomes))
+        )
+        who = f"by {sweep.by} on {sweep.host}" if sweep.host else f"by {sweep.by}"
+        what = "; ".join(part for part in (counts, who if sweep.by else "", sweep.problem) if part)
+        made.add_row(
+            time_text(sweep.started_at) or "",
+            plain(sweep.kind),
+            plain(sweep.ending or "unfinished", style="" if sweep.ending is Ending.DONE else "yellow"),
+            size_text(sum(outcome.bytes_freed for outcome in sweep.outcomes)),
+            _name_above(sweep.sweep_id.encode("utf-8", "surrogateescape"), what),
+        )
+    return [made]
+
+
+def diagnosis(checks: Sequence[Check]) -> RenderableType:
+    """The checks, each with what to mend."""
+    made = table("", "CHECK", "FOUND")
+    for check in checks:
+        found = plain(check.detail)
+        if check.mend:
+            found.append("\n").append_text(plain(check.mend, style="bold"))
+        made.add_row(Text(check.state, style=_CHECK_STYLES[check.state]), plain(check.title), found)
+    return made
+
+
+# --- cells ----------------------------------------------------------------------------------------------------------
+
+
+def size(usage: Usage | None) -> str:
+    """The allocated size; '≥' where not everything could be read."""
+    if usage is None:
+        return ""
+    return size_text(usage.allocated) if usage.complete else f"≥ {size_text(usage.allocated)}"
+
+
+def _status(row: Row) -> Text:
+    return Text(row.status, style=_STATUS_STYLES[row.status])
+
+
+def _changed(row: Row, now: float) -> str:
+    changed = row.last_change_ns
+    return "" if changed is None else age_text(now - changed / 1e9)
+
+
+def _name_above(name: bytes, below: str) -> Text:
+    text = Text(visible(name))
+    if below:
+        text.append("\n").append(plain("  " + below, style="dim"))
+    return text
+
+
+def _doubts(doubts: Sequence[str]) -> str:
+    return f" (doubts: {', '.join(doubts)})" if doubts else ""
+
+
+def _total(rows: Iterable[Row]) -> str:
+    measured = [row.usage for row in rows if row.usage]
+    whole = all(usage.complete for usage in measured)
+    text = size_text(sum(usage.allocated for usage in measured))
+    return text if whole else f"≥ {text}"
+
+
+def _candidate_bytes(candidates: Iterable[Candidate]) -> str:
+    return size_text(sum(candidate.usage.allocated for candidate in candidates))
+
+
+def _plural(number: int, one: str, many: str = "") -> str:
+    return f"{count_text(number)} {one if number == 1 else many or one + 's'}"

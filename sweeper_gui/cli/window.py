@@ -1,0 +1,27 @@
+"""The way from the command line to the window."""
+
+import os
+
+from sweeper_gui.cli.codes import Code, Refusal
+from sweeper_gui.cli.invocation import Invocation
+
+_DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+
+
+def open_window(run: Invocation) -> int:
+    """Opens the window with the settings, or with what is wrong with them. Raises `Refusal` without a display."""
+    require_display("Use 'sweeper list' and 'sweeper sweep' here, or connect with 'ssh -X'.")
+    from sweeper_gui.settings import SettingsError
+    from sweeper_gui.ui.app import run as run_window
+
+    try:
+        settings = run.load_settings()
+    except SettingsError as error:
+        return run_window(None, str(error))
+    return run_window(settings, None)
+
+
+def require_display(hint: str) -> None:
+    """Raises `Refusal` where there is none: Qt would abort the process."""
+    if not any(os.environ.get(name) for name in _DISPLAY_VARIABLES):
+        raise Refusal(Code.USAGE, "there is no display to open the window on", hint)
