@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -28,11 +29,16 @@ def test_ext4_is_a_file_system_of_its_own_and_gone_afterwards(tmp_path: Path):
 
 
 def test_a_mount_goes_away_although_it_is_busy_and_the_test_failed(tmp_path: Path):
-    mount = tmpfs(tmp_path / "volume")
-    held = (mount.__enter__() / "file").open("w")
+    held: list[IO[str]] = []
+
+    def hold_and_fail() -> None:
+        with tmpfs(tmp_path / "volume") as volume:
+            held.append((volume / "file").open("w"))
+            raise RuntimeError
+
     with pytest.raises(RuntimeError):
-        mount.__exit__(RuntimeError, RuntimeError("the test failed"), None)
-    held.close()
+        hold_and_fail()
+    held[0].close()
     assert not os.path.ismount(tmp_path / "volume")
 
 
