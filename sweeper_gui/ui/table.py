@@ -1,0 +1,398 @@
+"""The table of workspaces: how its cells are painted, and what keys and pointer do in it."""
+
+from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QIcon,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+)
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
+from typing_extensions import override
+
+from sweeper_gui.core.outcome import Result
+from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS, DOUBT_WORDS, STATUS_WORDS, status_words
+from sweeper_gui.ui.entry import Entry
+from sweeper_gui.ui.theme import Look
+from sweeper_gui.ui.workspace_model import ENTRY_ROLE, WorkspaceModel
+
+Index = QModelIndex | QPersistentModelIndex
+
+_ROW_HEIGHT = 28
+_ICON = 16
+_PAD = 8
+
+#: The icon and the name of the colour of each outcome.
+RESULT_SIGNS = {
+    Result.REMOVED: ("good", "good"),
+    Result.SET_ASIDE: ("set-aside", "info"),
+    Result.RESTORED: ("restore", "info"),
+    Result.CONFLICT: ("error", "danger"),
+    Result.SKIPPED: ("skipped", "muted"),
+    Result.FAILED: ("error", "danger"),
+    Result.PARTLY_REMOVED: ("warning", "warning"),
+}
+
+
+class CellDelegate(QStyledItemDelegate):
+    """Paints a cell's background and text in the look's colours."""
+
+    def __init__(self, look: Look, parent: QWidget, colour: str = "text") -> None:
+        super().__init__(parent)
+        self._look = look
+        self._colour = colour
+
+    @override
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        painter.save()
+        self.paint_back(painter, option)
+        entry = index.data(ENTRY_ROLE)
+        if isinstance(entry, Entry):
+            self.paint_cell(painter, option, index, entry)
+        painter.restore()
+
+    def paint_back(self, painter: QPainter, option: QStyleOptionViewItem) -> None:
+        """The row's background: selected, under the pointer, or every other one."""
+        colours = self._look.colours
+        area: QRect = option.rect
+        state: QStyle.StateFlag = option.state
+        features: QStyleOptionViewItem.ViewItemFeature = option.features
+        if state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(area, QColor(colours.selection))
+        elif features & QStyleOptionViewItem.ViewItemFeature.Alternate:
+            painter.fillRect(area, QColor(colours.stripe))
+
+    def paint_cell(self, painter: QPainter, option: QStyleOptionViewItem, index: Index, _entry: Entry, /) -> None:
+        """The cell's text."""
+        self.paint_text(painter, inner(option), str(index.data()), COLUMNS[index.column()].alignment, self._colour)
+
+    def paint_text(self, painter: QPainter, area: QRect, text: str, alignment: Qt.AlignmentFlag, colour: str) -> None:
+        """One line of plain text, cut with an ellipsis where it does not fit. `colour` is a name in `Colours`."""
+        painter.setPen(QColor(str(getattr(self._look.colours, colour))))
+        cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
+        painter.drawText(area, int(alignment), cut)
+
+    @override
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        return QSize(super().sizeHint(option, index).width(), _ROW_HEIGHT)
+
+
+class CheckDelegate(CellDelegate):
+    """A check box where there is something to select, and nothing elsewhere."""
+
+    @override
+    def paint_cell(self, painter: QPainter, option: QStyleOptionViewItem, index: Index, entry: Entry, /) -> None:
+        colours = self._look.colours
+        area: QRect = option.rect
+        self._mark_current(painter, option, index)
+        if not entry.checkable and not entry.waiting:
+            return
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        box = QRectF(0, 0, 15, 15)
+        box.moveCenter(QRectF(area).center())
+        painter.setPen(QPen(QColor(colours.accent if entry.selected else colours.strong_border), 1.4))
+        painter.setBrush(QColor(colours.accent if entry.selected else colours.surface))
+        painter.drawRoundedRect(box, 3.5, 3.5)
+        if entry.selected:
+            self._tick(painter, box)
+        elif entry.waiting:
+            painter.setPen(QPen(QColor(colours.muted), 1.8))
+            painter.drawLine(
+                int(box.left()) + 4, int(box.center().y()) + 1, int(box.right()) - 3, int(box.center().y()) + 1
+            )
+
+    def _tick(self, painter: QPainter, box: QRectF) -> None:
+        path = QPainterPath()
+        path.moveTo(box.left() + 3.6, box.top() + 7.8)
+        path.lineTo(box.left() + 6.4, box.top() + 10.6)
+        path.lineTo(box.left() + 11.4, box.top() + 4.8)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(self._look.colours.accent_text), 1.9))
+        painter.drawPath(path)
+
+    def _mark_current(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        view = self.parent()
+        if isinstance(view, QTableView) and view.hasFocus() and view.currentIndex().row() == index.row():
+            area: QRect = option.rect
+            painter.fillRect(
+                QRect(area.left(), area.top() + 1, 3, area.height() - 2), QColor(self._look.colours.accent)
+            )
+
+
+class StatusDelegate(CellDelegate):
+    """Icon, word and doubts; while the workspace is swept how far it is; afterwards how it ended."""
+
+    @override
+    def paint_cell(self, painter: QPainter, option: QStyleOptionViewItem, index: Index, entry: Entry, /) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if entry.outcome is not None:
+            icon, colour = RESULT_SIGNS[entry.outcome.result]
+            self._paint_sign(painter, option, self._look.icon(icon, str(getattr(self._look.colours, colour))))
+            self._paint_words(painter, option, status_words(entry), colour)
+        elif entry.progress is not None:
+            self._paint_progress(painter, option, entry)
+        else:
+            self._paint_status(painter, option, entry)
+
+    def _paint_status(self, painter: QPainter, option: QStyleOptionViewItem, entry: Entry) -> None:
+        status = entry.row.status
+        self._paint_sign(painter, option, self._look.status_icon(status))
+        word = STATUS_WORDS[status]
+        self._paint_words(painter, option, word, status.value.replace("-", "_"))
+        doubts = ", ".join(DOUBT_WORDS[doubt] for doubt in entry.row.verdict.doubts)
+        if doubts:
+            rest = words_area(option)
+            rest.setLeft(rest.left() + painter.fontMetrics().horizontalAdvance(word) + 6)
+            self.paint_text(painter, rest, f"· {doubts}", Qt.AlignmentFlag.AlignVCenter, "muted")
+
+    def _paint_progress(self, painter: QPainter, option: QStyleOptionViewItem, entry: Entry) -> None:
+        colours = self._look.colours
+        assert entry.progress is not None
+        tree = entry.progress
+        share = min(1.0, tree.entries_removed / tree.entries_total) if tree.entries_total else 0.0
+        track = QRectF(inner(option)).adjusted(-2, 4, 2, -4)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(colours.hover))
+        painter.drawRoundedRect(track, 5, 5)
+        if share > 0:
+            pill = QPainterPath()
+            pill.addRoundedRect(track, 5, 5)
+            painter.setClipPath(pill)
+            painter.fillRect(
+                QRectF(track.left(), track.top(), track.width() * share, track.height()), _tint(colours.accent)
+            )
+            painter.setClipping(False)
+        words = status_words(entry)
+        if tree.step == "removing" and tree.entries_total:
+            words += f" · {int(share * 100)} %"
+        self.paint_text(painter, inner(option).adjusted(6, 0, -4, 0), words, Qt.AlignmentFlag.AlignVCenter, "text")
+
+    def _paint_sign(self, painter: QPainter, option: QStyleOptionViewItem, icon: QIcon) -> None:
+        area = inner(option)
+        icon.paint(painter, QRect(area.left(), area.top() + (area.height() - _ICON) // 2, _ICON, _ICON))
+
+    def _paint_words(self, painter: QPainter, option: QStyleOptionViewItem, words: str, colour: str) -> None:
+        self.paint_text(painter, words_area(option), words, Qt.AlignmentFlag.AlignVCenter, colour)
+
+
+class SizeDelegate(CellDelegate):
+    """The size above a thin line as long as its share of the largest."""
+
+    @override
+    def paint_cell(self, painter: QPainter, option: QStyleOptionViewItem, index: Index, entry: Entry, /) -> None:
+        model = index.model()
+        usage = entry.row.usage
+        area = inner(option)
+        if usage is not None and isinstance(model, WorkspaceModel):
+            width = max(2, round(area.width() * min(1.0, usage.allocated / model.max_allocated)))
+            colour = QColor(self._look.colours.status(entry.row.status))
+            colour.setAlpha(110)
+            painter.fillRect(QRect(area.right() - width + 1, area.bottom() - 3, width, 2), colour)
+        colour_name = "text" if usage is not None else "muted"
+        self.paint_text(
+            painter, area.adjusted(0, -1, 0, -2), str(index.data()), COLUMNS[index.column()].alignment, colour_name
+        )
+
+
+def inner(option: QStyleOptionViewItem) -> QRect:
+    """The cell without its margins."""
+    area: QRect = option.rect
+    return area.adjusted(_PAD, 0, -_PAD, 0)
+
+
+def words_area(option: QStyleOptionViewItem) -> QRect:
+    """The cell right of an icon."""
+    return inner(option).adjusted(_ICON + 6, 0, 0, 0)
+
+
+def _tint(colour: str) -> QColor:
+    tint = QColor(colour)
+    tint.setAlpha(90)
+    return tint
+
+
+class WorkspaceTable(QTableView):
+    """Rows are marked with the pointer or the arrows, and selected for the sweep with the check box or Space."""
+
+    sweep_asked = Signal()
+    empty_text_changed = Signal()
+
+    def __init__(self, model: WorkspaceModel, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._look = look
+        self._empty_title = ""
+        self._empty_words = ""
+        self._anchor: tuple[bytes, int] | None = None
+        self.setModel(model)
+        self.setAccessibleName("Workspaces")
+        self._set_up()
+        self._set_up_header()
+        self._delegates = self._dress_cells()
+        model.layoutAboutToBeChanged.connect(self._remember_place)
+        model.layoutChanged.connect(self._return_to_place)
+        look.changed.connect(self.viewport().update)
+
+    def show_empty(self, title: str, words: str) -> None:
+        """What stands in place of the rows when there are none."""
+        if (title, words) != (self._empty_title, self._empty_words):
+            self._empty_title, self._empty_words = title, words
+            self.viewport().update()
+
+    def marked_entries(self) -> list[Entry]:
+        """The entries of the marked rows, in the table's order."""
+        rows = sorted({index.row() for index in self.selectionModel().selectedRows()})
+        return [self._model.shown_entries[row] for row in rows]
+
+    def toggle_marked(self) -> None:
+        """Selects the marked orphans for the sweep, or, where all of them are selected, takes them out."""
+        entries = [entry for entry in self.marked_entries() if entry.checkable]
+        self._model.select([entry.row.name for entry in entries], not all(entry.selected for entry in entries))
+
+    def _set_up(self) -> None:
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setAlternatingRowColors(True)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setSortingEnabled(True)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setTabKeyNavigation(False)
+        self.setMouseTracking(True)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+        self.verticalHeader().setMinimumSectionSize(_ROW_HEIGHT)
+
+    def _set_up_header(self) -> None:
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionsMovable(True)
+        header.setMinimumSectionSize(30)
+        header.setStretchLastSection(True)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        for number, column in enumerate(COLUMNS):
+            self.setColumnWidth(number, column.width)
+        header.setSectionResizeMode(COLUMN_OF["check"], QHeaderView.ResizeMode.Fixed)
+        self.sortByColumn(COLUMN_OF["size"], Qt.SortOrder.DescendingOrder)
+
+    def _dress_cells(self) -> list[CellDelegate]:
+        delegates: dict[str, CellDelegate] = {
+            "check": CheckDelegate(self._look, self),
+            "status": StatusDelegate(self._look, self),
+            "size": SizeDelegate(self._look, self),
+            "reason": CellDelegate(self._look, self, "muted"),
+            "entries": CellDelegate(self._look, self, "muted"),
+        }
+        plain = CellDelegate(self._look, self)
+        for number, column in enumerate(COLUMNS):
+            self.setItemDelegateForColumn(number, delegates.get(column.key, plain))
+        return [plain, *delegates.values()]  # the view does not own them
+
+    # --- keys and pointer -------------------------------------------------------------------------------------------
+
+    @override
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        self._model.hold()
+        if event.key() == Qt.Key.Key_Space and not event.modifiers():
+            self.toggle_marked()
+        elif event.key() == Qt.Key.Key_Delete and not event.modifiers():
+            self.sweep_asked.emit()
+        else:
+            super().keyPressEvent(event)
+
+    @override
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._model.hold()
+        index = self.indexAt(event.position().toPoint())
+        if event.button() is Qt.MouseButton.LeftButton and self._is_check(index):
+            self._toggle(index)
+            return
+        super().mousePressEvent(event)
+
+    @override
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        index = self.indexAt(event.position().toPoint())
+        if event.button() is Qt.MouseButton.LeftButton and self._is_check(index):
+            self._toggle(index)  # the second of two quick clicks on a check box
+            return
+        super().mouseDoubleClickEvent(event)
+
+    @override
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        self._model.hold()
+        super().mouseMoveEvent(event)
+
+    def _is_check(self, index: QModelIndex) -> bool:
+        entry = self._model.entry_at(index)
+        return entry is not None and index.column() == COLUMN_OF["check"] and entry.checkable
+
+    def _toggle(self, index: QModelIndex) -> None:
+        entry = self._model.entry_at(index)
+        assert entry is not None
+        wanted = Qt.CheckState.Unchecked if entry.selected else Qt.CheckState.Checked
+        self.selectionModel().setCurrentIndex(index, self.selectionModel().SelectionFlag.NoUpdate)
+        self._model.setData(index, wanted, Qt.ItemDataRole.CheckStateRole)
+
+    # --- staying in place while rows move ---------------------------------------------------------------------------
+
+    def _remember_place(self) -> None:
+        current = self.currentIndex()
+        entry = self._model.entry_at(current)
+        top = self.visualRect(current).top()
+        visible = entry is not None and 0 <= top < self.viewport().height()
+        self._anchor = (entry.row.name, top) if entry is not None and visible else None
+
+    def _return_to_place(self) -> None:
+        if self._anchor is None:
+            return
+        name, top = self._anchor
+        position = self._model.position(name)
+        if position is not None:
+            bar = self.verticalScrollBar()
+            bar.setValue(bar.value() + self.visualRect(self._model.index(position, 1)).top() - top)
+
+    # --- painting ---------------------------------------------------------------------------------------------------
+
+    @override
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self._model.rowCount() == 0 and self._empty_title:
+            self._paint_empty()
+
+    def _paint_empty(self) -> None:
+        painter = QPainter(self.viewport())
+        area = self.viewport().rect().adjusted(24, 0, -24, 0)
+        middle = area.center().y()
+        font = QFont(self.font())
+        font.setPointSizeF(font.pointSizeF() + 3)
+        font.setWeight(QFont.Weight.DemiBold)
+        painter.setFont(font)
+        painter.setPen(QColor(self._look.colours.text))
+        title = QRect(area.left(), middle - 34, area.width(), 28)
+        painter.drawText(title, int(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter), self._empty_title)
+        painter.setFont(self.font())
+        painter.setPen(QColor(self._look.colours.muted))
+        words = QRect(area.left(), middle, area.width(), 60)
+        painter.drawText(words, int(Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap), self._empty_words)
+
+    @override
+    def viewportEvent(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Leave:
+            self.viewport().update()
+        return super().viewportEvent(event)

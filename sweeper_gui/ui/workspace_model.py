@@ -1,0 +1,576 @@
+"""The one model of the table: it owns the rows, their order, the filter and what is selected.
+
+Sorting and filtering run in Python on native values: a proxy model with Python roles takes over a second for 10,000
+rows. Rows are keyed by name, and every change is told to the views with as few signals as possible, so that selection,
+current row and scroll position stay where they are while sizes stream in.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from PySide6.QtCore import (
+    QAbstractItemModel,
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+    QTimer,
+    Signal,
+)
+from typing_extensions import override
+
+from sweeper_gui.core.outcome import Outcome
+from sweeper_gui.core.plan import Order, Request, make_plan
+from sweeper_gui.core.policy import Policy
+from sweeper_gui.core.row import Row
+from sweeper_gui.core.verdict import Status
+from sweeper_gui.engine.messages import SweepProgress
+from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS, STATUS_WORDS, Cell
+from sweeper_gui.ui.entry import Entry
+from sweeper_gui.ui.plain_text import shown, tool_tip
+from sweeper_gui.ui.row_filter import RowFilter
+
+Index = QModelIndex | QPersistentModelIndex
+
+#: Role under which a cell gives its `Entry`.
+ENTRY_ROLE = Qt.ItemDataRole.UserRole
+
+#: At most this often rows are put in order again while values stream in, in milliseconds.
+SETTLE_EVERY = 400
+#: For so long after the pointer or the keyboard was used in the table no row moves away under it, in seconds.
+HOLD = 1.0
+#: More separate ranges than this are told to the views as one change.
+_MAX_RANGES = 24
+
+#: While one of these lasts, a selection waits; any other status than ORPHAN ends it.
+_PASSING = frozenset({Status.UNMEASURED, Status.UNKNOWN})
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A workspace that is no longer selected, and why."""
+
+    name: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is selected: how many, their allocated bytes, and how many of them the filter hides or are waiting."""
+
+    names: tuple[bytes, ...] = ()
+    allocated: int = 0
+    doubtful: int = 0
+    hidden: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
+class Next:
+    """What the next capped sweep would take, as far as is known now."""
+
+    count: int = 0
+    allocated: int = 0
+    orphans: int = 0
+
+
+@dataclass
+class Summary:
+    """Counts and measured bytes (allocated) of all rows, by status."""
+
+    counts: dict[Status, int] = field(default_factory=dict)
+    allocated: dict[Status, int] = field(default_factory=dict)
+    rows: int = 0
+    shown: int = 0
+    incomplete: bool = False
+
+
+class WorkspaceModel(QAbstractTableModel):
+    """The workspaces of a volume."""
+
+    #: rows, their statuses or sizes have changed: counts and sums are to be read again
+    changed = Signal()
+    #: what is selected has changed
+    selection_changed = Signal()
+    #: a tuple of `Lost`: the volume or the registry took these out of the selection
+    selection_lost = Signal(object)
+
+    def __init__(self, parent: QObject | None = None, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(parent)
+        self._clock = clock
+        self._entries: dict[bytes, Entry] = {}
+        self._shown: list[Entry] = []
+        self._position: dict[bytes, int] = {}
+        self._filter = RowFilter()
+        self._sort_column = COLUMN_OF["size"]
+        self._descending = True
+        self._held_until = 0.0
+        self._summary: Summary | None = None
+        self._max_allocated = 1
+        self._measuring = False
+        self._settling = QTimer(self)
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(SETTLE_EVERY)
+        self._settling.timeout.connect(self._settle_unless_held)
+
+    # --- what Qt asks -----------------------------------------------------------------------------------------------
+
+    @override
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._shown)
+
+    @override
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    @override
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
+            return None
+        column = COLUMNS[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return column.title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return tool_tip(column.tip)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return column.alignment
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return column.title or "Selected"
+        return None
+
+    @override
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        entry = self.entry_at(index)
+        if entry is None:
+            return None
+        column = COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return column.text(self._cell(entry))
+        if role == ENTRY_ROLE:
+            return entry
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return column.alignment
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return tool_tip(column.tool_tip(self._cell(entry)))
+        if role == Qt.ItemDataRole.CheckStateRole and column.key == "check":
+            return _check_state(entry)
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return self._accessible_text(entry, column.key)
+        return None
+
+    def _cell(self, entry: Entry) -> Cell:
+        return Cell(entry, self._clock(), self._measuring)
+
+    def _accessible_text(self, entry: Entry, key: str) -> str | None:
+        if key != "check":
+            return None
+        if not entry.checkable:
+            return f"{entry.row.label}: {STATUS_WORDS[entry.row.status]}, can't be selected"
+        return f"{entry.row.label}: {'selected' if entry.selected else 'not selected'}"
+
+    @override
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        entry = self.entry_at(index)
+        if entry is None:
+            return Qt.ItemFlag.NoItemFlags
+        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemNeverHasChildren
+        if COLUMNS[index.column()].key == "check" and entry.checkable:
+            flags |= Qt.ItemFlag.ItemIsUserCheckable
+        return flags
+
+    @override
+    def setData(self, index: Index, value: object, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        entry = self.entry_at(index)
+        if entry is None or role != Qt.ItemDataRole.CheckStateRole or COLUMNS[index.column()].key != "check":
+            return False
+        if not entry.checkable:
+            return False
+        self.select([entry.row.name], Qt.CheckState(value) is Qt.CheckState.Checked)
+        return True
+
+    @override
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        if not 0 <= column < len(COLUMNS):
+            return
+        self._sort_column = column
+        self._descending = order is Qt.SortOrder.DescendingOrder
+        self.settle()
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def entry_at(self, index: Index) -> Entry | None:
+        """The entry behind an index of this model."""
+        row = index.row()
+        return self._shown[row] if index.isValid() and 0 <= row < len(self._shown) else None
+
+    def entry(self, name: bytes) -> Entry | None:
+        """The entry of a workspace, shown or hidden."""
+        return self._entries.get(name)
+
+    def position(self, name: bytes) -> int | None:
+        """In which line a workspace is shown, or None."""
+        return self._position.get(name)
+
+    @property
+    def shown_entries(self) -> Sequence[Entry]:
+        """What the table shows, in its order."""
+        return self._shown
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows that are on the volume, whatever the filter."""
+        return [entry.row for entry in self._entries.values() if not entry.departed]
+
+    @property
+    def filter(self) -> RowFilter:
+        """The filter in force."""
+        return self._filter
+
+    @property
+    def max_allocated(self) -> int:
+        """The largest measured size, at least 1: what a size is drawn in proportion to."""
+        return self._max_allocated
+
+    @property
+    def summary(self) -> Summary:
+        """Counts and sums over all rows that are on the volume."""
+        if self._summary is None:
+            self._summary = self._summed_up()
+        return self._summary
+
+    def chosen(self) -> Chosen:
+        """What is selected, in the table's order, what the filter hides after what is shown."""
+        selected = [entry for entry in self._entries.values() if entry.selected]
+        last = len(self._shown)
+        selected.sort(key=lambda entry: (self._position.get(entry.row.name, last), entry.row.name))
+        return Chosen(
+            names=tuple(entry.row.name for entry in selected),
+            allocated=sum(entry.row.usage.allocated for entry in selected if entry.row.usage),
+            doubtful=sum(bool(entry.row.verdict.doubts) for entry in selected),
+            hidden=sum(entry.row.name not in self._position for entry in selected),
+            waiting=sum(entry.waiting for entry in self._entries.values()),
+        )
+
+    def next_orphans(self, cap: int, max_bytes: int | None, order: Order) -> Next:
+        """What a sweep of the next orphans would take, by the very rule that makes the plan."""
+        request = Request(cap=cap, max_bytes=max_bytes, order=order)
+        plan = make_plan(self.rows, request, Policy())
+        chosen = plan.chosen
+        return Next(len(chosen), sum(candidate.usage.allocated for candidate in chosen), plan.remaining_orphans)
+
+    def _summed_up(self) -> Summary:
+        summary = Summary(rows=0, shown=len(self._shown))
+        largest = 1
+        for entry in self._entries.values():
+            if entry.departed:
+                continue
+            row = entry.row
+            status = row.verdict.status
+            summary.rows += 1
+            summary.counts[status] = summary.counts.get(status, 0) + 1
+            if row.usage is not None:
+                size = row.usage.allocated
+                largest = max(largest, size)
+                summary.allocated[status] = summary.allocated.get(status, 0) + size
+                summary.incomplete = summary.incomplete or not row.usage.complete
+        self._max_allocated = largest
+        return summary
+
+    # --- changing what is there -------------------------------------------------------------------------------------
+
+    def apply(self, rows: Iterable[Row], gone: Iterable[bytes] = ()) -> None:
+        """Takes over what the engine says: rows that are new or changed, and names that are no longer there."""
+        was_empty = not self._entries
+        entering: list[Entry] = []
+        changed: list[Entry] = []
+        lost: list[Lost] = []
+        for row in rows:
+            entry = self._entries.get(row.name)
+            if entry is None:
+                entry = self._entries[row.name] = Entry(row)
+                entering.append(entry)
+            else:
+                entry.take(row)
+                changed.append(entry)
+                lost += _still_selected(entry)
+        leaving, lost_with_them = self._depart(gone)
+        self._reconcile(entering, changed, leaving)
+        if was_empty and entering:
+            self.settle()
+        elif entering or changed:
+            self._settle_soon()
+        self._tell(bool(entering or changed or leaving), lost + lost_with_them)
+
+    def set_measuring(self, measuring: bool) -> None:
+        """Whether a scan is under way: then an unknown size is one that is still to come."""
+        if measuring != self._measuring:
+            self._measuring = measuring
+            self._repaint(self._shown)
+
+    def clear(self) -> None:
+        """Forgets everything: another volume."""
+        self.beginResetModel()
+        self._entries.clear()
+        self._shown = []
+        self._position = {}
+        self.endResetModel()
+        self._tell(True, [])
+
+    def _depart(self, gone: Iterable[bytes]) -> tuple[list[Entry], list[Lost]]:
+        leaving = []
+        lost = []
+        for name in gone:
+            entry = self._entries.get(name)
+            if entry is None:
+                continue
+            if entry.progress is not None or (entry.outcome is not None and not entry.outcome.done):
+                entry.departed = True  # it is being swept, or its failure is still to be read
+                continue
+            if entry.checked is not None and entry.outcome is None:
+                lost.append(Lost(name, "is no longer on the volume"))
+            leaving.append(self._entries.pop(name))
+        return leaving, lost
+
+    def _reconcile(self, entering: list[Entry], changed: list[Entry], leaving: list[Entry]) -> None:
+        """Shows, repaints and hides lines, as few signals as possible."""
+        now = self._clock()
+        hidden = [entry for entry in leaving if entry.row.name in self._position]
+        repaint: list[Entry] = []
+        for entry in changed:
+            is_shown = entry.row.name in self._position
+            if self._accepts(entry, now):
+                (repaint if is_shown else entering).append(entry)
+            elif is_shown:
+                hidden.append(entry)
+        self._hide(hidden)
+        self._show([entry for entry in entering if self._accepts(entry, now)])
+        self._repaint(repaint)
+
+    def _accepts(self, entry: Entry, now: float) -> bool:
+        return self._filter.accepts(entry.row, entry.haystack, now)
+
+    def _tell(self, rows_changed: bool, lost: list[Lost]) -> None:
+        if rows_changed:
+            self._summary = None
+            self.changed.emit()
+            self.selection_changed.emit()
+        if lost:
+            self.selection_lost.emit(tuple(lost))
+
+    # --- a sweep in the rows ----------------------------------------------------------------------------------------
+
+    def show_progress(self, progress: SweepProgress | None) -> None:
+        """Shows in the rows how far a sweep is; None when none is running."""
+        trees = {tree.name: tree for tree in progress.trees} if progress is not None else {}
+        changed = []
+        for entry in self._entries.values():
+            tree = trees.get(entry.row.name)
+            if entry.progress != tree:
+                entry.progress = tree
+                changed.append(entry)
+        self._repaint(changed)
+        if progress is None:
+            self._drop_departed()
+
+    def show_outcomes(self, outcomes: Iterable[Outcome]) -> None:
+        """Shows in the rows how their sweep ended."""
+        changed = []
+        for outcome in outcomes:
+            entry = self._entries.get(outcome.name)
+            if entry is not None:
+                entry.outcome = outcome
+                entry.checked = None
+                changed.append(entry)
+        self._repaint(changed)
+        self.selection_changed.emit()
+
+    def forget_outcomes(self) -> None:
+        """Shows the statuses again: before the next sweep, and with a new listing."""
+        changed = [entry for entry in self._entries.values() if entry.outcome is not None]
+        for entry in changed:
+            entry.outcome = None
+        self._repaint(changed)
+        self._drop_departed()
+
+    def _drop_departed(self) -> None:
+        leaving = [
+            entry
+            for entry in self._entries.values()
+            if entry.departed and entry.progress is None and (entry.outcome is None or entry.outcome.done)
+        ]
+        for entry in leaving:
+            del self._entries[entry.row.name]
+        self._hide([entry for entry in leaving if entry.row.name in self._position])
+        if leaving:
+            self._tell(True, [])
+
+    # --- selecting --------------------------------------------------------------------------------------------------
+
+    def select(self, names: Iterable[bytes], selected: bool = True) -> None:
+        """Selects orphans for the sweep, or takes them out. Names that may not be selected are passed over."""
+        changed = []
+        for name in names:
+            entry = self._entries.get(name)
+            if entry is None or (selected and not entry.checkable):
+                continue
+            entry.checked = entry.row.workspace.identity if selected else None
+            changed.append(entry)
+        if changed:
+            self._repaint(changed)
+            self.selection_changed.emit()
+
+    def select_shown_orphans(self) -> None:
+        """Selects every orphan that the table shows; what is hidden stays as it is."""
+        self.select([entry.row.name for entry in self._shown if entry.checkable])
+
+    def select_none(self) -> None:
+        """Empties the selection, the hidden part of it too."""
+        self.select([name for name, entry in self._entries.items() if entry.checked is not None], False)
+
+    def end_waiting(self) -> None:
+        """A scan has ended: what still waits to be an orphan again is taken out of the selection, and told."""
+        waiting = [entry for entry in self._entries.values() if entry.waiting and entry.progress is None]
+        for entry in waiting:
+            entry.checked = None
+        self._repaint(waiting)
+        if waiting:
+            self.selection_changed.emit()
+            self.selection_lost.emit(tuple(Lost(e.row.name, shown(e.row.verdict.reason)) for e in waiting))
+
+    # --- order and filter -------------------------------------------------------------------------------------------
+
+    def set_filter(self, wanted: RowFilter) -> None:
+        """Shows other rows; the selection stays as it is."""
+        if wanted == self._filter:
+            return
+        self._filter = wanted
+        now = self._clock()
+        self._hide([entry for entry in self._shown if not self._accepts(entry, now)])
+        entering = [
+            entry for name, entry in self._entries.items() if name not in self._position and self._accepts(entry, now)
+        ]
+        self._show(entering)
+        if entering:
+            self.settle()
+        self._summary = None
+        self.changed.emit()
+        self.selection_changed.emit()
+
+    def hold(self) -> None:
+        """The table is being used: no row moves for a moment."""
+        self._held_until = time.monotonic() + HOLD
+
+    def settle(self) -> None:
+        """Puts the rows in order now."""
+        self._settling.stop()
+        self._arrange(self._in_order(self._shown))
+
+    def _settle_soon(self) -> None:
+        if not self._settling.isActive():
+            self._settling.start()
+
+    def _settle_unless_held(self) -> None:
+        if time.monotonic() < self._held_until:
+            self._settling.start()
+        else:
+            self.settle()
+
+    def _in_order(self, entries: Collection[Entry]) -> list[Entry]:
+        """By the column's value, equal ones by name; what has no value comes last in both directions."""
+        key_of = COLUMNS[self._sort_column].sort_key
+        keyed = [(key_of(entry), entry.row.name, entry) for entry in entries]
+        known = [item for item in keyed if item[0] is not None]
+        unknown = [item for item in keyed if item[0] is None]
+        for part in (known, unknown):
+            part.sort(key=lambda item: item[1])
+        known.sort(key=lambda item: item[0], reverse=self._descending)  # type: ignore[arg-type, return-value]
+        return [item[2] for item in known + unknown]
+
+    # --- telling the views ------------------------------------------------------------------------------------------
+
+    def _arrange(self, arranged: list[Entry]) -> None:
+        if arranged == self._shown:
+            return
+        hint = QAbstractItemModel.LayoutChangeHint.VerticalSortHint
+        self.layoutAboutToBeChanged.emit([], hint)
+        before = self._shown
+        self._shown = arranged
+        self._number()
+        kept = self.persistentIndexList()
+        moved = [self.index(self._position[before[index.row()].row.name], index.column()) for index in kept]
+        self.changePersistentIndexList(kept, moved)
+        self.layoutChanged.emit([], hint)
+
+    def _number(self) -> None:
+        self._position = {entry.row.name: number for number, entry in enumerate(self._shown)}
+
+    def _show(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        first = len(self._shown)
+        self.beginInsertRows(QModelIndex(), first, first + len(entries) - 1)
+        self._shown = self._shown + entries
+        self._number()
+        self.endInsertRows()
+
+    def _hide(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        positions = sorted(self._position[entry.row.name] for entry in entries)
+        ranges = _ranges(positions)
+        if len(ranges) > _MAX_RANGES:
+            # One move of all of them to the end and one removal, in place of a removal for every gap.
+            leaving = set(positions)
+            stay = [entry for number, entry in enumerate(self._shown) if number not in leaving]
+            self._arrange(stay + [self._shown[number] for number in positions])
+            ranges = [(len(stay), len(self._shown) - 1)]
+        for first, last in reversed(ranges):
+            self.beginRemoveRows(QModelIndex(), first, last)
+            self._shown = self._shown[:first] + self._shown[last + 1 :]
+            self._number()
+            self.endRemoveRows()
+
+    def _repaint(self, entries: Iterable[Entry]) -> None:
+        positions = sorted(self._position[e.row.name] for e in entries if e.row.name in self._position)
+        if not positions:
+            return
+        ranges = _ranges(positions)
+        if len(ranges) > _MAX_RANGES:
+            ranges = [(positions[0], positions[-1])]
+        for first, last in ranges:
+            self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+
+
+def _check_state(entry: Entry) -> Qt.CheckState:
+    if entry.selected:
+        return Qt.CheckState.Checked
+    return Qt.CheckState.PartiallyChecked if entry.waiting else Qt.CheckState.Unchecked
+
+
+def _still_selected(entry: Entry) -> list[Lost]:
+    """Takes the entry out of the selection where it is no longer what was selected."""
+    if entry.checked is None or entry.progress is not None:
+        return []
+    identity = entry.row.workspace.identity
+    status = entry.row.status
+    if identity is not None and identity != entry.checked:
+        reason = "has changed on the volume since it was selected"
+    elif status is Status.ORPHAN or status in _PASSING:
+        return []
+    else:
+        reason = f"is no longer an orphan: {STATUS_WORDS[status].lower()}, {shown(entry.row.verdict.reason)}"
+    entry.checked = None
+    return [Lost(entry.row.name, reason)]
+
+
+def _ranges(positions: Sequence[int]) -> list[tuple[int, int]]:
+    """The contiguous ranges in ascending positions."""
+    ranges: list[tuple[int, int]] = []
+    for position in positions:
+        if ranges and ranges[-1][1] == position - 1:
+            ranges[-1] = (ranges[-1][0], position)
+        else:
+            ranges.append((position, position))
+    return ranges
