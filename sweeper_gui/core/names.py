@@ -39,6 +39,13 @@ def visible(name: bytes | str) -> str:
     )
 
 
+def legible(text: str) -> str:
+    """A sentence as one line in which nothing is hidden: like `visible`, but names in it may be escaped already."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(character) if _hidden(character) else character for character in text)
+
+
 def _shown(character: str) -> str:
     if character == "\\":
         return "\\\\"

@@ -124,24 +124,37 @@ def make_plan(rows: Sequence[Row], request: Request, policy: Policy) -> Plan:
     refused: list[Refused] = []
     if request.explicit:
         by_name = {row.name: row for row in rows}
-        orphan_names = {row.name for row in orphans}
+        orphans_by_name = {row.name: row for row in orphans}
         wanted = list(dict.fromkeys(request.names))
-        refused = [_refusal(name, by_name.get(name)) for name in wanted if name not in orphan_names]
-        picked = [by_name[name] for name in wanted if name in orphan_names]
+        refused = [_refusal(name, by_name.get(name)) for name in wanted if name not in orphans_by_name]
+        picked = [orphans_by_name[name] for name in wanted if name in orphans_by_name]
     else:
         picked = in_order(orphans, request.order)
-        if request.cap is not None and request.max_bytes is None:
-            picked = picked[: request.cap + reserves(request.cap)]
-    return Plan(
+    plan = Plan(
         candidates=tuple(_candidate(row, request, policy) for row in picked),
         refused=tuple(refused),
         cap=request.cap,
         max_bytes=request.max_bytes,
         order=request.order,
         explicit=request.explicit,
-        allow_empty=request.allow_empty,
+        allow_empty=request.allow_empty and request.explicit,
         remaining_orphans=len(orphans),
     )
+    return plan if request.explicit else _without_most_reserves(plan)
+
+
+def _without_most_reserves(plan: Plan) -> Plan:
+    """The plan with its chosen candidates and a few to step in: a confirmation lists no more than can matter."""
+    chosen = {candidate.name for candidate in plan.chosen}
+    left = reserves(len(chosen))
+    kept: list[Candidate] = []
+    for candidate in plan.candidates:
+        if candidate.name in chosen:
+            kept.append(candidate)
+        elif left:
+            left -= 1
+            kept.append(candidate)
+    return msgspec.structs.replace(plan, candidates=tuple(kept))
 
 
 def _refusal(name: bytes, row: Row | None) -> Refused:

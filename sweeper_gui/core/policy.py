@@ -1,7 +1,9 @@
 """The rules a volume's owner has set, and the clocks they are judged by."""
 
+import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from unicodedata import normalize
 
 import msgspec
 
@@ -46,9 +48,25 @@ class Policy(msgspec.Struct, frozen=True):
     pinned: frozenset[bytes] = frozenset()
     unexplained: Treatment = Treatment.SET_ASIDE
     unsaved_work: Treatment = Treatment.SET_ASIDE
+    #: what a directory's name must be, with the group 'id'; empty where the name is the id
+    id_pattern: str = ""
 
     def protecting_pattern(self, name: bytes) -> str | None:
-        """The first `protect` pattern that matches the name or its last component, if any."""
-        shown = visible(name)
-        last = shown.rpartition("/")[2]
-        return next((p for p in self.protect if fnmatchcase(shown, p) or fnmatchcase(last, p)), None)
+        """The first `protect` pattern that matches the name or its last component, if any.
+
+        Tried on the name as it is and as it is shown: whoever writes a pattern may have either before them. Unicode's
+        two ways to write an accent count as one.
+        """
+        text = name.decode("utf-8", "surrogateescape")
+        forms = {normalize("NFC", form) for form in (text, visible(name))}
+        forms |= {form.rpartition("/")[2] for form in forms}
+        return next(
+            (pattern for pattern in self.protect if any(fnmatchcase(form, normalize("NFC", pattern)) for form in forms)),
+            None,
+        )
+
+    def possible_ids(self, name: str) -> tuple[str, ...]:
+        """The ids that a directory of this name might have: the name itself, and what the pattern makes of it."""
+        match = re.fullmatch(self.id_pattern, name) if self.id_pattern else None
+        id_ = match["id"] if match else None
+        return (name, id_) if id_ else (name,)

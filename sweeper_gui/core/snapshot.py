@@ -83,12 +83,12 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def sessions(self) -> dict[str, Session]:
-        """By id; live beats deleted."""
+        """By id; live beats deleted, and of two deletions the later one counts."""
         united: dict[str, Session] = {}
         for read in self.reads:
             for session in read.sessions:
                 known = united.get(session.id)
-                if known is None or (known.deleted and not session.deleted):
+                if known is None or _counts_before(session, known):
                     united[session.id] = session
         return united
 
@@ -105,6 +105,12 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
         """The live id that this one equals but for white space, case, Unicode form or hyphens; None if exact or none."""
         found = self._live_by_folded.get(folded(id_))
         return None if found == id_ or id_ in self.live_ids else found
+
+
+def _counts_before(session: Session, other: Session) -> bool:
+    if session.deleted != other.deleted:
+        return other.deleted
+    return session.deleted and (session.deleted_at or 0.0) > (other.deleted_at or 0.0)
 
 
 def folded(id_: str) -> str:

@@ -9,8 +9,14 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.core.policy import Now, Policy, Treatment
 from sweeper_gui.core.snapshot import Session, Snapshot
 from sweeper_gui.core.units import age_text
-from sweeper_gui.core.usage import Usage
+from sweeper_gui.core.usage import Usage, change_of
 from sweeper_gui.core.workspace import Kind, Workspace
+
+
+#: By how many seconds the host's clock may have been set back since something was read.
+_CLOCK_STEP = 1.0
+
+# Ages are compared as `not age >= limit`: a time that is no number makes every comparison false, and must not pass.
 
 
 class Status(StrEnum):
@@ -69,7 +75,7 @@ def judge(
     return (
         _foreign(workspace)
         or _protected(workspace, usage, snapshot, policy)
-        or _unknown(workspace, snapshot, policy, now, allow_empty)
+        or _unknown(workspace, snapshot, policy, now, allow_empty=allow_empty)
         or _by_session(workspace, usage, snapshot, policy, now)
     )
 
@@ -87,9 +93,7 @@ def _foreign(workspace: Workspace) -> Verdict | None:
     return Verdict(Status.FOREIGN, reason) if reason else None
 
 
-def _protected(
-    workspace: Workspace, usage: Usage | None, snapshot: Snapshot | None, policy: Policy
-) -> Verdict | None:
+def _protected(workspace: Workspace, usage: Usage | None, snapshot: Snapshot | None, policy: Policy) -> Verdict | None:
     reason = None
     mounts = workspace.mounts or (usage.mounts if usage else ())
     pattern = policy.protecting_pattern(workspace.name)
@@ -104,19 +108,32 @@ def _protected(
         reason = workspace.needed_because
     elif usage is not None and usage.children_cut:
         reason = "has so many directories that it may hold workspaces itself: is 'depth' right?"
-    elif usage is not None and snapshot is not None:
-        live_child = next((c for c in usage.child_directories if _names_live(c, snapshot)), None)
-        if live_child is not None:
-            reason = f"contains the live session '{visible(live_child)}': is 'depth' right?"
+    elif snapshot is not None:
+        reason = _wrong_depth(workspace, usage, snapshot, policy)
     return Verdict(Status.PROTECTED, reason) if reason else None
 
 
-def _names_live(name: str, snapshot: Snapshot) -> bool:
-    return name in snapshot.live_ids or snapshot.live_lookalike(name) is not None
+def _wrong_depth(workspace: Workspace, usage: Usage | None, snapshot: Snapshot, policy: Policy) -> str | None:
+    """Why the entries listed can't be the workspaces: a live session lies above or directly below this one."""
+    above = [part.decode("utf-8", "surrogateescape") for part in workspace.name.split(b"/")[:-1]]
+    live = next((name for name in above if _names_live(name, snapshot, policy)), None)
+    if live is not None:
+        return f"lies inside the live session '{visible(live)}': is 'depth' right?"
+    below = usage.child_directories if usage else ()
+    live = next((name for name in below if _names_live(name, snapshot, policy)), None)
+    if live is not None:
+        return f"contains the live session '{visible(live)}': is 'depth' right?"
+    return None
+
+
+def _names_live(name: str, snapshot: Snapshot, policy: Policy) -> bool:
+    return any(
+        id_ in snapshot.live_ids or snapshot.live_lookalike(id_) is not None for id_ in policy.possible_ids(name)
+    )
 
 
 def _unknown(
-    workspace: Workspace, snapshot: Snapshot | None, policy: Policy, now: Now, allow_empty: bool
+    workspace: Workspace, snapshot: Snapshot | None, policy: Policy, now: Now, *, allow_empty: bool
 ) -> Verdict | None:
     assert workspace.id is not None
     reason = None
@@ -128,9 +145,9 @@ def _unknown(
         reason = f"the registry can't be trusted: {snapshot.problems[0]}"
     else:
         age = now.host - snapshot.started_at
-        if age < -1.0:
+        if not age >= -_CLOCK_STEP:
             reason = "the registry was read in the future: this host's clock has been set back"
-        elif age > policy.max_registry_age:
+        elif not age <= policy.max_registry_age:
             reason = f"the registry was read {age_text(age)} ago: read it again"
         else:
             twin = snapshot.live_lookalike(workspace.id)
@@ -150,7 +167,7 @@ def _by_session(
     return (
         _in_use(workspace)
         or _unmeasured(workspace, usage, policy, now)
-        or _recent(session, usage, policy, now)
+        or _recent(workspace, session, usage, policy, now)
         or _orphan(session, usage, now)
     )
 
@@ -163,32 +180,48 @@ def _unmeasured(workspace: Workspace, usage: Usage | None, policy: Policy, now: 
     reason = None
     if usage is None or workspace.identity is None:
         reason = "not measured yet"
-    elif not usage.complete:
+    elif not usage.complete or usage.error_count:
         first = usage.errors[0] if usage.errors else "the scan did not finish"
         reason = f"could not be read completely: {first}"
         if usage.error_count > 1:
             reason += f" (and {usage.error_count - 1} more)"
-    elif now.host - usage.measured_at > policy.max_usage_age or usage.measured_at > now.host + 1.0:
+    elif not now.host - usage.measured_at >= -_CLOCK_STEP:
+        reason = "measured in the future: this host's clock has been set back; rescan"
+    elif not now.host - usage.measured_at <= policy.max_usage_age:
         reason = "measured too long ago: rescan"
     return Verdict(Status.UNMEASURED, reason) if reason else None
 
 
-def _recent(session: Session | None, usage: Usage | None, policy: Policy, now: Now) -> Verdict | None:
+def _recent(
+    workspace: Workspace, session: Session | None, usage: Usage | None, policy: Policy, now: Now
+) -> Verdict | None:
     assert usage is not None
-    change_age = now.earlier - usage.newest_change_ns / 1e9
-    if usage.newest_ctime_ns / 1e9 > now.earlier:
-        return Verdict(Status.RECENT, "a change time lies in the future: is a clock wrong?")
-    if change_age < policy.min_age:
-        wait = age_text(policy.min_age)
-        return Verdict(Status.RECENT, f"last change {age_text(change_age)} ago, younger than {wait}")
-    if session is not None and session.deleted_at is not None:
+    change, ctime = _newest(workspace, usage, now)
+    change_age = now.earlier - change / 1e9
+    wait = age_text(policy.min_age)
+    reason = None
+    if not ctime / 1e9 <= now.earlier:
+        reason = "a change time lies in the future: is a clock wrong?"
+    elif not change_age >= policy.min_age:
+        reason = f"last change {age_text(change_age)} ago, younger than {wait}"
+    elif session is not None and session.deleted_at is not None:
         deleted_age = now.earlier - session.deleted_at
-        if deleted_age < policy.min_age:
-            if deleted_age < 0:
-                return Verdict(Status.RECENT, "its session's deletion lies in the future: is a clock wrong?")
-            wait = age_text(policy.min_age)
-            return Verdict(Status.RECENT, f"session deleted {age_text(deleted_age)} ago, less than {wait}")
-    return None
+        if not session.deleted_at > 0:
+            reason = "its session's deletion has no possible time: does the registry mean that it is not deleted?"
+        elif not deleted_age >= 0:
+            reason = "its session's deletion lies in the future: is a clock wrong?"
+        elif not deleted_age >= policy.min_age:
+            reason = f"session deleted {age_text(deleted_age)} ago, less than {wait}"
+    return Verdict(Status.RECENT, reason) if reason else None
+
+
+def _newest(workspace: Workspace, usage: Usage, now: Now) -> tuple[int, int]:
+    """The newest change and the newest ctime: the top may have been looked at again since the tree was measured."""
+    top = workspace.identity
+    if top is None:
+        return usage.newest_change_ns, usage.newest_ctime_ns
+    change = change_of(top.mtime_ns, top.ctime_ns, int(now.earlier * 1e9))
+    return max(usage.newest_change_ns, change), max(usage.newest_ctime_ns, top.ctime_ns)
 
 
 def _orphan(session: Session | None, usage: Usage | None, now: Now) -> Verdict:
