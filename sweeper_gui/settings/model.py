@@ -29,9 +29,7 @@ from sweeper_gui.settings.roots import dangerous_root
 from sweeper_gui.settings.secrets import contains_secret, masked
 
 #: The source system's own table.
-DEFAULT_QUERY = (
-    "SELECT id, name AS title, owner_github_login AS owner, created_at, deleted_at FROM collab_session"
-)
+DEFAULT_QUERY = "SELECT id, name AS title, owner_github_login AS owner, created_at, deleted_at FROM collab_session"
 
 RegistryKind = Literal["sql", "http", "file", "exec"]
 
@@ -55,7 +53,7 @@ class Variable(str):
 
 def _duration(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("is not a duration: write a number with ms, s, m, h, d or w in quotes, such as \"24h\"")
+        raise ValueError('is not a duration: write a number with ms, s, m, h, d or w in quotes, such as "24h"')
     seconds = parse_duration(value) if isinstance(value, str) else float(value)
     if not math.isfinite(seconds) or not 0 <= seconds <= 100 * _YEAR:
         raise ValueError("must lie between 0 and 100 years")

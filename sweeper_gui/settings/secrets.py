@@ -1,6 +1,8 @@
 """Where secrets hide in a registry's source, and how it is shown without them."""
 
 import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 MASK = "***"
 
@@ -64,11 +66,31 @@ def _masked_value(match: re.Match[str]) -> str:
     return match["key"] + MASK
 
 
+def secrets_in(source: str) -> set[str]:
+    """The secrets that `masked` hides, as they stand there and as they are used (``%40`` is an '@')."""
+    found: set[str] = set()
+    for match in _USER_INFO.finditer(source):
+        found.add((match["password"] or "")[1:])
+        if not source.lower().startswith(("postgres", "sqlite")):
+            found.add(match["user"])
+    found |= {match["value"] for match in _PARAMETER.finditer(source)}
+    if source.startswith("exec:"):
+        found |= {match["value"].strip("'\"") for match in _ASSIGNMENT.finditer(source)}
+    return found | {unquote(secret) for secret in found}
+
+
+def without(text: str, hidden: Iterable[str]) -> str:
+    """`text` with every one of these strings masked; the longest first, one may be part of another."""
+    for secret in sorted((secret for secret in hidden if secret.strip()), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
 def references(text: str) -> list[str]:
     """The names of the variables that `text` refers to as ``${NAME}``."""
     return [match["name"] for match in _REFERENCE.finditer(text) if not match["escape"]]
 
 
-def expanded(text: str, values: dict[str, str]) -> str:
+def expanded(text: str, values: Mapping[str, str]) -> str:
     """`text` with every ``${NAME}`` replaced; ``$${NAME}`` stands for the characters themselves."""
     return _REFERENCE.sub(lambda match: match[0][1:] if match["escape"] else values[match["name"]], text)
