@@ -9,8 +9,13 @@ import unicodedata
 #: Unicode categories that change how the text around them is shown, or that show nothing at all.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
-#: A cell that starts with one of these is read as a formula by spreadsheet programs.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: Characters of other categories that show nothing: fillers, joiners, variation selectors, the empty Braille pattern.
+_BLANK = frozenset(
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810)))
+) | frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+
+#: A cell that starts with one of these is read as a formula by spreadsheet programs, some in their wide forms too.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def text_of(name: bytes) -> str | None:
@@ -24,9 +29,9 @@ def text_of(name: bytes) -> str | None:
 def visible(name: bytes | str) -> str:
     """The name as one line of text in which every character can be seen.
 
-    Control, format (bidirectional), unassigned and line-separating characters become ``\\u202e``-like escapes, bytes
-    that are not UTF-8 become ``\\xff``, a backslash is doubled so that the form is unambiguous, and white space
-    at either end is escaped too.
+    Control, format (bidirectional), unassigned, blank and line-separating characters become ``\\u202e``-like escapes,
+    ASCII ones and bytes that are not UTF-8 ``\\x0a`` and ``\\xff``, a backslash is doubled, and white space at either
+    end is escaped too. No two names look the same in this form for what is hidden in them.
     """
     text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
     if _plain(text):
@@ -59,14 +64,14 @@ def _plain(text: str) -> bool:
 def _hidden(character: str) -> bool:
     if character == " ":
         return False
-    return unicodedata.category(character) in _INVISIBLE or (character.isspace() and character != " ")
+    return unicodedata.category(character) in _INVISIBLE or character.isspace() or character in _BLANK
 
 
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: an undecodable byte
         return f"\\x{code - 0xDC00:02x}"
-    if code < 0x100:
+    if code < 0x80:  # beyond, \x is for bytes: the character U+0085 and the byte 0x85 are two names
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

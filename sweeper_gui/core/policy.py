@@ -52,16 +52,20 @@ class Policy(msgspec.Struct, frozen=True):
     id_pattern: str = ""
 
     def protecting_pattern(self, name: bytes) -> str | None:
-        """The first `protect` pattern that matches the name or its last component, if any.
+        """The first `protect` pattern that matches the name, its last component or a directory above it, if any.
 
         Tried on the name as it is and as it is shown: whoever writes a pattern may have either before them. Unicode's
         two ways to write an accent count as one.
         """
         text = name.decode("utf-8", "surrogateescape")
         forms = {normalize("NFC", form) for form in (text, visible(name))}
-        forms |= {form.rpartition("/")[2] for form in forms}
+        forms |= {form.rpartition("/")[2] for form in forms} | {above for form in forms for above in _above(form)}
         return next(
-            (pattern for pattern in self.protect if any(fnmatchcase(form, normalize("NFC", pattern)) for form in forms)),
+            (
+                pattern
+                for pattern in self.protect
+                if any(fnmatchcase(form, normalize("NFC", pattern)) for form in forms)
+            ),
             None,
         )
 
@@ -70,3 +74,8 @@ class Policy(msgspec.Struct, frozen=True):
         match = re.fullmatch(self.id_pattern, name) if self.id_pattern else None
         id_ = match["id"] if match else None
         return (name, id_) if id_ else (name,)
+
+
+def _above(name: str) -> list[str]:
+    """'a' and 'a/b' of 'a/b/c'."""
+    return [name[:index] for index, character in enumerate(name) if character == "/"]

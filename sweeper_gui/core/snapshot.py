@@ -102,7 +102,7 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
         return {folded(id_): id_ for id_ in self.live_ids}
 
     def live_lookalike(self, id_: str) -> str | None:
-        """The live id that this one equals but for white space, case, Unicode form or hyphens; None if exact or none."""
+        """The live id that this one equals but for white space, case, Unicode form or hyphens; None where it is one."""
         found = self._live_by_folded.get(folded(id_))
         return None if found == id_ or id_ in self.live_ids else found
 
@@ -142,7 +142,9 @@ def examine(
         if not snapshot.sessions:
             emptiness.append("the registry is empty: it names no session at all")
         elif directories and not matched:
-            emptiness.append("none of the registry's ids matches a directory here: is it the right registry and pattern?")
+            emptiness.append(
+                "none of the registry's ids matches a directory here: is it the right registry and pattern?"
+            )
     loss = _loss(snapshot, last_live_ids) if not problems and not emptiness else None
     if loss:
         problems.append(loss)

@@ -1,12 +1,14 @@
 """Sizes and durations, read from a person and written for one."""
 
+import math
 import re
+from decimal import Decimal
 
 import humanize
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d|w)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800, None: 1}
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgtp]?i?)b?", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>(?:[kmgtp]i?)?)b?", re.ASCII | re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
@@ -15,7 +17,10 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"'{text}' is not a duration: write a number with ms, s, m, h, d or w, such as '24h'")
-    return float(match["number"]) * _SECONDS[match["unit"]]
+    seconds = float(match["number"]) * _SECONDS[match["unit"]]
+    if not math.isfinite(seconds):
+        raise ValueError("that is too long a duration")
+    return seconds
 
 
 def parse_size(text: str) -> int:
@@ -25,7 +30,8 @@ def parse_size(text: str) -> int:
         raise ValueError(f"'{text}' is not a size: write a number with kB, MB, GB, TB, or KiB, MiB, GiB, TiB")
     unit = match["unit"].lower()
     base = 1024 if unit.endswith("i") else 1000
-    return int(float(match["number"]) * base ** _POWERS[unit.rstrip("i")])
+    # Decimal: 1.1 GB is 1,100,000,000 bytes, and no number is too large for it
+    return int(Decimal(match["number"]) * base ** _POWERS[unit.rstrip("i")])
 
 
 def size_text(size: int | float) -> str:
