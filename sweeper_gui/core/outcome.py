@@ -104,7 +104,10 @@ class TrashItem(msgspec.Struct, frozen=True):
 
 
 class PastSweep(msgspec.Struct, frozen=True):
-    """One sweep as its log tells it. `ended_at` is None where the log does not say that it ended."""
+    """One run as its log tells it; `kind` is sweep, restore, purge, resume or bind, `evidence` the reason a name.
+
+    `ended_at` is None where the log does not say that it ended.
+    """
 
     sweep_id: str
     started_at: float

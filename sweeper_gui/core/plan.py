@@ -8,8 +8,8 @@ import msgspec
 
 from sweeper_gui.core.policy import Policy, Treatment
 from sweeper_gui.core.row import Row
-from sweeper_gui.core.verdict import Status, Verdict
 from sweeper_gui.core.usage import Usage
+from sweeper_gui.core.verdict import Status, Verdict
 from sweeper_gui.core.workspace import Workspace
 
 

@@ -12,7 +12,6 @@ from sweeper_gui.core.units import age_text
 from sweeper_gui.core.usage import Usage, change_of
 from sweeper_gui.core.workspace import Kind, Workspace
 
-
 #: By how many seconds the host's clock may have been set back since something was read.
 _CLOCK_STEP = 1.0
 

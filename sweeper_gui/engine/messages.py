@@ -337,4 +337,3 @@ class Update(msgspec.Struct, frozen=True, tag=True):
 
 
 Reply = Opened | Started | Done | Update | Failure
-

@@ -38,7 +38,7 @@ def open_directory(name: bytes, parent: int) -> int:
     """
     if not name or b"/" in name or name in (b".", b".."):
         raise ValueError(f"not a single path component: {name!r}")
-    if _has_openat2():
+    if has_openat2():
         return _openat2(name, parent)
     descriptor = os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
     if mount_id(descriptor) != mount_id(parent):
@@ -53,9 +53,7 @@ def reopen(descriptor: int) -> int:
 
 
 def _openat2(name: bytes, parent: int) -> int:
-    how = struct.pack(
-        "QQQ", _DIRECTORY_FLAGS, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_XDEV
-    )
+    how = struct.pack("QQQ", _DIRECTORY_FLAGS, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_XDEV)
     while True:
         result = int(_libc.syscall(_SYS_OPENAT2, parent, name, how, ctypes.c_size_t(len(how))))
         if result >= 0:
@@ -71,7 +69,7 @@ def _openat2(name: bytes, parent: int) -> int:
 
 
 @cache
-def _has_openat2() -> bool:
+def has_openat2() -> bool:
     """Whether kernel (5.6 or later) and sandbox let us use openat2."""
     descriptor = os.open("/", _DIRECTORY_FLAGS)
     try:

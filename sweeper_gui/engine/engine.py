@@ -1,0 +1,319 @@
+"""The engine: answers every request at once, runs work as jobs, and tells what changed when it is polled.
+
+It knows nothing of who asks: a window over a pipe, the command line or a test in the same process.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+from sweeper_gui import __version__
+from sweeper_gui.core.outcome import Report
+from sweeper_gui.engine import messages as m
+from sweeper_gui.engine.book import Book
+from sweeper_gui.engine.diagnose import diagnose
+from sweeper_gui.engine.jobs import Job, Jobs, failure_of
+from sweeper_gui.engine.prepare import prepare
+from sweeper_gui.engine.scan import Scan
+from sweeper_gui.engine.states import News, SweepSampler, broken_volume, registry_state, volume_state
+from sweeper_gui.settings import Settings
+from sweeper_gui.storage.control import Control
+from sweeper_gui.storage.queue import Impact, WorkPool
+from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep import reclaim
+from sweeper_gui.sweep.ground import Ground, host_now
+from sweeper_gui.sweep.history import past_sweeps
+from sweeper_gui.sweep.progress import Progress
+from sweeper_gui.sweep.sweeper import rehearse, run_sweep
+from sweeper_gui.sweep.trash import items_of
+
+#: How long a sweep waits for a running scan to let go of the volume.
+_SCAN_ENDS_WITHIN = 5.0
+#: Verdicts age: a recent workspace becomes an orphan, a registry read gets old. Judged anew so often, in seconds.
+_JUDGED_ANEW = 15.0
+
+
+class Engine:
+    """One engine serves one front end and one volume."""
+
+    def __init__(self) -> None:
+        self._work: _Work | None = None
+
+    def handle(self, request: m.Request) -> m.Reply:
+        """The reply to a request, at once. Never raises."""
+        try:
+            if isinstance(request, m.Open):
+                return self._open(request)
+            if self._work is None:
+                return m.Failure("usage", "the engine has not been opened yet")
+            return self._work.handle(request)
+        except Exception as error:  # noqa: BLE001 (a front end gets words, never a dead engine)
+            return failure_of(error)
+
+    def _open(self, request: m.Open) -> m.Reply:
+        if request.protocol != m.PROTOCOL:
+            words = f"this engine speaks protocol {m.PROTOCOL}, not {request.protocol}"
+            return m.Failure("usage", words, "use the same version on both sides")
+        if self._work is not None:
+            return m.Failure("usage", "the engine is open already")
+        self._work = _Work(Settings.from_wire(request.settings))
+        return m.Opened(__version__, os.getpid())
+
+    def close(self, seconds: float = 1.0) -> bool:
+        """Cancels all work and waits for so long at most; whether all of it has ended."""
+        return self._work is None or self._work.close(seconds)
+
+
+class _Work:
+    """An open engine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool = WorkPool(
+            settings.sweep.max_in_flight, Impact(settings.sweep.impact), settings.sweep.max_ops_per_second
+        )
+        self._jobs = Jobs()
+        self._book = Book()
+        self._book.set_rules(settings.policy.policy(frozenset()))
+        self._judged_at = time.monotonic()
+        self._scan: Scan | None = None
+        self._sampler: SweepSampler | None = None
+        self._reserved: frozenset[bytes] = frozenset()
+        self._volume: News[m.VolumeState] = News()
+        self._registry: News[m.RegistryState] = News()
+        self._handlers: dict[type, Callable[..., m.Reply]] = {
+            m.Poll: self._poll,
+            m.Scan: self._start_scan,
+            m.ReadRegistry: self._start_registry,
+            m.Prepare: self._start_prepare,
+            m.Sweep: self._start_sweep,
+            m.ListTrash: self._start_trash,
+            m.Restore: self._start_restore,
+            m.Purge: self._start_purge,
+            m.Resume: self._start_resume,
+            m.ReadHistory: self._start_history,
+            m.Bind: self._start_bind,
+            m.Diagnose: self._start_diagnosis,
+            m.Pin: self._start_pin,
+            m.Cancel: self._cancel,
+            m.SetImpact: self._set_impact,
+        }
+
+    def handle(self, request: m.Request) -> m.Reply:
+        return self._handlers[type(request)](request)
+
+    def close(self, seconds: float) -> bool:
+        ended = self._jobs.stop(seconds)
+        self._pool.close()
+        return ended
+
+    # --- at once ----------------------------------------------------------------------------------------------------
+
+    def _poll(self, request: m.Poll) -> m.Update:
+        self._judge_anew()
+        finished = self._jobs.take_finished()
+        rows, gone, more = self._book.take_changes(request.max_rows)
+        if more:  # what a job found is told before its end
+            self._jobs.keep_finished(finished)
+            finished = ()
+        sampler, scan = self._sampler, self._scan
+        return m.Update(
+            rows=rows,
+            gone=gone,
+            more=more,
+            volume=self._volume.news(),
+            registry=self._registry.news(),
+            scan=scan.progress if scan is not None else None,
+            sweep=sampler.sample(self._pool) if sampler is not None else None,
+            outcomes=sampler.new_outcomes() if sampler is not None else (),
+            finished=finished,
+            stalled=self._pool.stalled_for,
+        )
+
+    def _judge_anew(self) -> None:
+        if self._book.listed and time.monotonic() - self._judged_at > _JUDGED_ANEW:
+            self._judged_at = time.monotonic()
+            self._jobs.start("judging", lambda _: self._book.judge_all(host_now()), silent=True)
+
+    def _cancel(self, request: m.Cancel) -> m.Reply:
+        self._jobs.cancel(request.job)
+        sampler = self._sampler
+        if sampler is not None and request.job in (None, sampler.job):
+            sampler.cancelling = True
+        return m.Done()
+
+    def _set_impact(self, request: m.SetImpact) -> m.Reply:
+        try:
+            self._pool.set_impact(Impact(request.impact))
+        except ValueError:
+            return m.Failure("usage", f"'{request.impact}' is no impact", "choose gentle, balanced or fast")
+        return m.Done()
+
+    # --- jobs that only read ----------------------------------------------------------------------------------------
+
+    def _started(self, kind: str, work: Callable[[Job], object], *, changes: bool = False) -> m.Reply:
+        job = self._jobs.start(kind, work, changes=changes)
+        return job if isinstance(job, m.Failure) else m.Started(job.id)
+
+    def _on_ground(self, kind: str, work: Callable[[Ground, Job], object], *, changes: bool = False) -> m.Reply:
+        """Runs work on the opened volume; a volume that can't be opened is told as such, too."""
+
+        def run(job: Job) -> object:
+            try:
+                with self._pool.operation():
+                    ground = Ground(self._settings, self._pool, job.cancel)
+            except VolumeError as error:
+                self._volume.tell(broken_volume(self._settings.volume, error))
+                raise
+            with ground:
+                self._book.set_rules(ground.policy)
+                return work(ground, job)
+
+        return self._started(kind, run, changes=changes)
+
+    def _start_scan(self, request: m.Scan) -> m.Reply:
+        def work(ground: Ground, job: Job) -> object:
+            self._tell_volume(ground)
+            scan = self._scan = self._new_scan(ground)
+            try:
+                scan.run(sizes=request.measure, only_new=request.only_new)
+            except VolumeError as error:
+                self._volume.tell(broken_volume(self._settings.volume, error))
+                raise
+            self._tell_volume(ground, scan)
+            return m.Failure("cancelled", "the listing was cancelled") if job.cancel.is_set() else m.Done()
+
+        return self._on_ground("scan", work)
+
+    def _new_scan(self, ground: Ground) -> Scan:
+        return Scan(ground, self._book, reserved=self._reserved, on_judged=self._tell_registry)
+
+    def _tell_volume(self, ground: Ground, scan: Scan | None = None) -> None:
+        with self._pool.operation():
+            self._volume.tell(volume_state(ground, tuple(scan.problems) if scan is not None else ()))
+
+    def _tell_registry(self) -> None:
+        snapshot = self._book.snapshot
+        if snapshot is not None:
+            self._registry.tell(registry_state(snapshot, len(self._book.ids())))
+
+    def _start_registry(self, _: m.ReadRegistry) -> m.Reply:
+        def work(ground: Ground, _: Job) -> object:
+            self._new_scan(ground).read_registry()
+            return m.Done()
+
+        return self._on_ground("registry read", work)
+
+    def _start_prepare(self, request: m.Prepare) -> m.Reply:
+        def work(ground: Ground, job: Job) -> object:
+            plan = prepare(ground, self._book, self._new_scan(ground), request.request)
+            return m.Failure("cancelled", "cancelled") if job.cancel.is_set() else m.Planned(plan)
+
+        return self._on_ground("plan", work)
+
+    def _start_trash(self, _: m.ListTrash) -> m.Reply:
+        def work(ground: Ground, _: Job) -> object:
+            control = Control.open_existing(ground.volume, self._settings.volume)
+            if control is None:
+                return m.Trash((), "")
+            with control:
+                return m.Trash(tuple(items_of(control, ground)), os.fsdecode(control.path))
+
+        return self._on_ground("look into the trash", work)
+
+    def _start_history(self, _: m.ReadHistory) -> m.Reply:
+        def work(ground: Ground, _: Job) -> object:
+            control = Control.open_existing(ground.volume, self._settings.volume)
+            if control is None:
+                return m.History(())
+            with control:
+                return m.History(tuple(past_sweeps(control, ground)))
+
+        return self._on_ground("look at the history", work)
+
+    def _start_diagnosis(self, _: m.Diagnose) -> m.Reply:
+        return self._started("diagnosis", lambda job: diagnose(self._settings, self._pool, job.cancel))
+
+    def _start_pin(self, request: m.Pin) -> m.Reply:
+        def work(ground: Ground, _: Job) -> object:
+            ground.state.pin(request.name, request.pinned)
+            self._book.set_rules(ground.policy)
+            self._book.judge_all(ground.now())
+            return m.Failure("failed", ground.state.problem) if ground.state.problem else m.Done()
+
+        return self._on_ground("pin", work)
+
+    # --- jobs that change the volume --------------------------------------------------------------------------------
+
+    def _start_sweep(self, request: m.Sweep) -> m.Reply:
+        plan = request.plan
+        if plan.digest != request.digest:
+            return m.Failure("usage", "the plan is not the one that was confirmed", "make the plan again")
+        options = {"order": plan.order, "cap": str(plan.cap), "explicit": str(plan.explicit), "ticket": request.ticket}
+
+        def run(ground: Ground, progress: Progress) -> Report:
+            if request.dry_run:
+                return rehearse(ground, plan, progress)
+            return run_sweep(ground, plan, progress, options)
+
+        progress = Progress(len(plan.chosen), sum(candidate.usage.entries for candidate in plan.chosen))
+        names = frozenset(candidate.name for candidate in plan.candidates)
+        if request.impact is not None:
+            refusal = self._set_impact(m.SetImpact(request.impact))
+            if isinstance(refusal, m.Failure):
+                return refusal
+        return self._change("sweep", run, progress, reserved=names)
+
+    def _start_restore(self, request: m.Restore) -> m.Reply:
+        names = request.names
+        progress = Progress(len(names), 0)
+        return self._change("restore", lambda ground, told: reclaim.restore(ground, names, told), progress)
+
+    def _start_purge(self, request: m.Purge) -> m.Reply:
+        def run(ground: Ground, progress: Progress) -> Report:
+            return reclaim.purge(ground, request.names, request.older_than, progress)
+
+        return self._change("purge", run, Progress(len(request.names), 0))
+
+    def _start_resume(self, _: m.Resume) -> m.Reply:
+        return self._change("resume", reclaim.resume, Progress(0, 0))
+
+    def _start_bind(self, _: m.Bind) -> m.Reply:
+        def work(ground: Ground, _: Job) -> object:
+            text = reclaim.bind(ground)
+            self._new_scan(ground).read_registry()
+            return m.Message(text)
+
+        return self._on_ground("bind", work, changes=True)
+
+    def _change(
+        self,
+        kind: str,
+        run: Callable[[Ground, Progress], Report],
+        progress: Progress,
+        *,
+        reserved: frozenset[bytes] = frozenset(),
+    ) -> m.Reply:
+        """Runs one of the jobs that rename and remove.
+
+        A scan that runs lets go first: looking entries up while they are unlinked makes NFS keep them (`.nfs*`).
+        """
+
+        def work(ground: Ground, job: Job) -> object:
+            self._reserved = reserved
+            self._sampler = SweepSampler(job.id, progress)
+            try:
+                self._end_scan()
+                report = run(ground, progress)
+            finally:
+                self._reserved = frozenset()
+            self._book.remove(outcome.name for outcome in report.outcomes if outcome.done and kind == "sweep")
+            self._tell_volume(ground, self._scan)
+            return m.Swept(report)
+
+        return self._on_ground(kind, work, changes=True)
+
+    def _end_scan(self) -> None:
+        for job in self._jobs.running("scan"):
+            job.cancel.set()
+            job.ended.wait(_SCAN_ENDS_WITHIN)

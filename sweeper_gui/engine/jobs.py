@@ -1,0 +1,109 @@
+"""Jobs: what the engine does beside answering, each on a thread of its own and each with its own cancel."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sweeper_gui.engine.messages import Failure, Finished
+from sweeper_gui.settings import SettingsError
+from sweeper_gui.storage.lock import LockHeld
+from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep.evidence import Untrusted
+
+log = logging.getLogger(__name__)
+
+
+class Job:
+    """One piece of work. `changes` says whether it may change the volume: only one such job runs at a time."""
+
+    def __init__(self, id_: int, kind: str, *, changes: bool) -> None:
+        self.id = id_
+        self.kind = kind
+        self.changes = changes
+        self.cancel = threading.Event()
+        self.ended = threading.Event()
+        self.started = time.monotonic()
+
+
+class Jobs:
+    """Starts jobs and keeps what they ended with until it is asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = 1
+        self._running: dict[int, Job] = {}
+        self._finished: list[Finished] = []
+
+    def start(
+        self, kind: str, work: Callable[[Job], object], *, changes: bool = False, silent: bool = False
+    ) -> Job | Failure:
+        """Runs `work` in a new daemon thread; a second changing job, or a second one of a kind, is refused.
+
+        Nobody is told of the end of a `silent` one.
+        """
+        with self._lock:
+            for other in self._running.values():
+                if other.kind == kind or (changes and other.changes):
+                    return Failure("usage", f"a {other.kind} is running", "wait for it, or cancel it")
+            job = Job(self._next, kind, changes=changes)
+            self._next += 1
+            self._running[job.id] = job
+        threading.Thread(target=self._run, args=(job, work, silent), name=f"job-{kind}", daemon=True).start()
+        return job
+
+    def _run(self, job: Job, work: Callable[[Job], object], silent: bool) -> None:
+        try:
+            result = work(job)
+        except Exception as error:  # noqa: BLE001 (told as the job's end)
+            result = failure_of(error, cancelled=job.cancel.is_set())
+        with self._lock:
+            if not silent:
+                self._finished.append(Finished(job.id, result))  # type: ignore[arg-type]
+            self._running.pop(job.id, None)
+        job.ended.set()
+
+    def cancel(self, id_: int | None = None) -> None:
+        """Sets the cancel of one job, or of all."""
+        for job in self.running():
+            if id_ in (None, job.id):
+                job.cancel.set()
+
+    def running(self, kind: str | None = None) -> list[Job]:
+        """The jobs under way, of one kind or all."""
+        with self._lock:
+            return [job for job in self._running.values() if kind in (None, job.kind)]
+
+    def take_finished(self) -> tuple[Finished, ...]:
+        """What has ended since the last call."""
+        with self._lock:
+            finished, self._finished = tuple(self._finished), []
+            return finished
+
+    def keep_finished(self, finished: tuple[Finished, ...]) -> None:
+        """Keeps what was taken for the next call."""
+        with self._lock:
+            self._finished[:0] = finished
+
+    def stop(self, seconds: float) -> bool:
+        """Cancels everything and waits so long at most; whether all has ended."""
+        self.cancel()
+        deadline = time.monotonic() + seconds
+        return all(job.ended.wait(max(0.0, deadline - time.monotonic())) for job in self.running())
+
+
+def failure_of(error: Exception, *, cancelled: bool = False) -> Failure:
+    """What a front end is told of an exception. The unexpected is logged with its trace, and told without."""
+    if cancelled:
+        return Failure("cancelled", "cancelled")
+    if isinstance(error, VolumeError):
+        return Failure("untrusted", str(error), error.hint)
+    if isinstance(error, Untrusted):
+        return Failure("untrusted", str(error), "see 'sweeper doctor'; nothing is removed until it can be trusted")
+    if isinstance(error, LockHeld):
+        return Failure("locked", str(error), "wait until it has ended")
+    if isinstance(error, SettingsError):
+        return Failure("usage", str(error))
+    log.error("unexpected error", exc_info=error)
+    words = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return Failure("failed", f"unexpected {type(error).__name__}: {words}", "please report this with the engine's log")

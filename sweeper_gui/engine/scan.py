@@ -1,0 +1,211 @@
+"""A listing: names at once, then attributes, the registry and the facts around, then sizes."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from sweeper_gui.core.row import Row
+from sweeper_gui.core.snapshot import Snapshot
+from sweeper_gui.core.usage import unmeasurable
+from sweeper_gui.core.verdict import Status
+from sweeper_gui.core.workspace import Kind, Workspace
+from sweeper_gui.engine.aside import aside
+from sweeper_gui.engine.book import Book
+from sweeper_gui.engine.messages import ScanProgress
+from sweeper_gui.storage.listing import list_workspaces, with_attributes
+from sweeper_gui.storage.measure import Counters, MeasureResult, measure
+from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep.ground import Facts, Ground
+from sweeper_gui.sweep.trash import ids_in_trash
+from sweeper_gui.sweep.tree import words_of
+
+#: Attributes are read by so many names a job: one job a name would cost more than the reading.
+_ATTRIBUTES_AT_ONCE = 64
+
+
+class Scan:
+    """One listing of one volume into a book. Reads only."""
+
+    def __init__(
+        self, ground: Ground, book: Book, *, reserved: frozenset[bytes], on_judged: Callable[[], None]
+    ) -> None:
+        self._ground = ground
+        self._book = book
+        self._cancel = ground.cancel
+        self._reserved = reserved
+        self._on_judged = on_judged
+        self._counters = Counters()
+        self._started = time.monotonic()
+        self._listed = self._to_measure = self._measured = 0
+        self._phase = "listing"
+        self.problems: list[str] = []
+
+    @property
+    def progress(self) -> ScanProgress:
+        """How far it is."""
+        phase = self._phase
+        if phase == "done" and self._cancel.is_set():
+            phase = "cancelled"
+        return ScanProgress(
+            phase,  # type: ignore[arg-type]
+            self._listed,
+            self._to_measure,
+            self._measured,
+            self._counters.entries,
+            time.monotonic() - self._started,
+        )
+
+    def run(self, *, sizes: bool, only_new: bool) -> None:
+        """Lists, judges and measures; returns when all is done or cancelled. Raises `VolumeError`."""
+        try:
+            registry = aside(self._ground.read_unexamined)
+            facts = aside(self._ground.facts)
+            names = self._list()
+            if self._cancel.is_set():
+                return
+            self._book.keep_only(names)
+            self._attributes(names)
+            self._examine(registry.result(), facts.result())
+            if sizes and not self._cancel.is_set():
+                self._phase = "measuring"
+                self.measure(self._book.rows(), only_new=only_new)
+        finally:
+            self._phase = "done"
+
+    def look_again(self, names: Sequence[bytes] | None, *, registry_older_than: float) -> None:
+        """Before a plan is made: attributes, facts and, where older than so many seconds, the registry, anew."""
+        known = self._book.snapshot
+        fresh = known is not None and known.examined and 0 <= time.time() - known.started_at <= registry_older_than
+        registry = None if fresh else aside(self._ground.read_unexamined)
+        facts = aside(self._ground.facts)
+        self._attributes(names if names is not None else [row.name for row in self._book.rows()])
+        if registry is not None:
+            self._examine(registry.result(), facts.result())
+        else:
+            self._book.judge_all(self._ground.now(), facts=facts.result(), root=self._ground.volume.root)
+
+    def read_registry(self) -> None:
+        """Reads the registry again and judges all rows by it."""
+        self._examine(self._ground.read_unexamined(), self._ground.facts())
+
+    def _list(self) -> list[bytes]:
+        names: list[bytes] = []
+        try:
+            for batch in list_workspaces(self._ground.volume, self._cancel):
+                self._ground.pool.beat()
+                self._book.list(batch.workspaces, self._ground.now())
+                names += [workspace.name for workspace in batch.workspaces]
+                self.problems += batch.problems
+                self._listed = len(names)
+        except OSError as error:
+            raise VolumeError(
+                f"{self._ground.volume.shown} can't be listed: {error.strerror}", "check the mount and the permissions"
+            ) from error
+        return names
+
+    def _examine(self, answer: Snapshot, facts: Facts) -> None:
+        ids = self._book.ids() | ids_in_trash(self._ground)
+        snapshot = self._ground.examined(answer, ids)
+        if not snapshot.problems:
+            self._ground.state.remember_live(snapshot.live_ids)
+        self._book.judge_all(self._ground.now(), snapshot=snapshot, facts=facts, root=self._ground.volume.root)
+        self._on_judged()
+
+    def _attributes(self, names: Sequence[bytes]) -> None:
+        """Reads attributes in parallel, a batch of names a job."""
+        rows = self._book.rows(names)
+        batches = [rows[at : at + _ATTRIBUTES_AT_ONCE] for at in range(0, len(rows), _ATTRIBUTES_AT_ONCE)]
+        gate = _Gate(len(batches))
+        self._ground.pool.submit_all(partial(self._attributes_of, batch, gate) for batch in batches)
+        gate.wait()
+
+    def _attributes_of(self, rows: Sequence[Row], gate: "_Gate") -> None:
+        try:
+            for row in rows:
+                if not self._cancel.is_set():
+                    self._look_at(row)
+        finally:
+            gate.done()
+
+    def _look_at(self, row: Row) -> None:
+        try:
+            with self._ground.pool.operation():
+                seen = with_attributes(self._ground.volume, row.workspace)
+        except FileNotFoundError:
+            self._book.remove([row.name])
+        except OSError:
+            pass  # it stays unmeasured, and measuring it will say why
+        else:
+            self._book.attributes(seen, self._ground.now())
+
+    def measure(self, rows: Sequence[Row], *, only_new: bool) -> None:
+        """Measures directories, the likely orphans first, a bounded number at a time; returns when all are done."""
+        wanted = [row for row in rows if self._measurable(row) and not (only_new and row.usage is not None)]
+        wanted.sort(key=lambda row: (row.status in (Status.LIVE, Status.PROTECTED), row.last_change_ns or 0, row.name))
+        self._to_measure += len(wanted)
+        slots = threading.Semaphore(max(4, 2 * self._ground.settings.sweep.max_in_flight))
+        gate = _Gate(len(wanted))
+        for row in wanted:
+            slots.acquire()
+            if self._cancel.is_set():
+                slots.release()
+                gate.done()
+                continue
+            self._measure_one(row.workspace, slots, gate)
+        gate.wait()
+
+    def _measurable(self, row: Row) -> bool:
+        workspace = row.workspace
+        return (
+            workspace.kind is Kind.DIRECTORY
+            and workspace.id is not None
+            and not workspace.mounts
+            and not workspace.hidden
+            and workspace.name not in self._reserved
+        )
+
+    def _measure_one(self, workspace: Workspace, slots: threading.Semaphore, gate: "_Gate") -> None:
+        stack = contextlib.ExitStack()
+        stack.callback(gate.done)
+        stack.callback(slots.release)
+
+        def finished(result: MeasureResult) -> None:
+            with stack:
+                self._measured += 1
+                if not result.cancelled:
+                    self._book.measured(workspace.name, result.identity, result.uid, result.usage, self._ground.now())
+
+        try:
+            parent = stack.enter_context(self._ground.volume.parent_of(workspace.name))
+        except (OSError, VolumeError) as error:
+            with stack:
+                self._book.measured(workspace.name, None, None, unmeasurable(words_of(error)), self._ground.now())
+            return
+        measure(
+            self._ground.pool,
+            parent,
+            workspace.basename,
+            now_ns=time.time_ns(),
+            cancel=self._cancel,
+            counters=self._counters,
+            on_done=finished,
+        )
+
+
+class _Gate:
+    """Waits until a known number of jobs has ended, however each of them ends."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+        self._changed = threading.Condition()
+
+    def done(self) -> None:
+        with self._changed:
+            self._left -= 1
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._left <= 0)

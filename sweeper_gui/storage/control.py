@@ -1,0 +1,381 @@
+"""The control directory of a volume: the trash, the logs, the lock, and whose volume it is.
+
+It lies on the same mount as the root, so that setting aside is one rename. Nothing in it is trusted by its name:
+everything is opened without following links, and its owner must be who owns what we create there.
+"""
+
+import errno
+import grp
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+
+from sweeper_gui.core.names import visible
+from sweeper_gui.settings import VolumeSettings
+from sweeper_gui.storage import files
+from sweeper_gui.storage.volume import Volume, VolumeError
+
+_PRIVATE_MODE = 0o700
+_TEAM_MODE = 0o2770
+SWEEPS = b"sweeps"
+WHOLE = b"whole"
+REMOVING = b"removing"
+LOG = b"log.jsonl"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a volume's control directory is or would be. `warning` says what is bad about that place."""
+
+    path: bytes
+    warning: str = ""
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """What a file just created on the volume tells: the server's clock (epoch seconds) and whom it makes the owner."""
+
+    clock: float
+    host_clock: float
+    uid: int
+    gid: int
+
+
+def place_of(volume: Volume, settings: VolumeSettings) -> Place:
+    """Where the control directory is: as configured, where one exists, else where one can be made.
+
+    Looks, and writes nothing. Raises `VolumeError` where the configured place can't be used.
+    """
+    if settings.control_dir is not None:
+        return Place(_configured(volume, settings.control_dir))
+    parent, name = os.path.split(volume.root)
+    beside = Place(os.path.join(parent, b".sweeper-" + name))
+    inside = Place(
+        os.path.join(volume.root, b".sweeper"),
+        "the control directory lies inside the root, where another cleaner of the root may delete it: "
+        "set 'control_dir' to a directory beside it on the same mount",
+    )
+    exists = [place for place in (beside, inside) if os.path.lexists(place.path)]
+    if exists:
+        return exists[0]
+    return beside if _on_mount(parent, volume) and os.access(parent, os.W_OK | os.X_OK) else inside
+
+
+def _configured(volume: Volume, path: Path) -> bytes:
+    if not path.is_absolute():
+        raise VolumeError(f"'control_dir' {path} is not an absolute path", "give the whole path")
+    try:
+        parent = os.fsencode(os.path.realpath(path.parent, strict=True))
+    except OSError as error:
+        raise VolumeError(f"the parent of 'control_dir' {path} can't be used: {error.strerror}", "make it") from error
+    place = os.path.join(parent, os.fsencode(path.name))
+    if place == volume.root or volume.root.startswith(place + b"/"):
+        raise VolumeError(f"'control_dir' {path} holds the root itself", "choose a directory beside the root")
+    inside = place.startswith(volume.root + b"/")
+    if inside and not place.removeprefix(volume.root + b"/").startswith(b"."):
+        raise VolumeError(
+            f"'control_dir' {path} lies among the workspaces", "choose a directory beside the root, or a hidden name"
+        )
+    return place
+
+
+def _on_mount(path: bytes, volume: Volume) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return files.mount_id(descriptor) == volume.mount.id
+    finally:
+        os.close(descriptor)
+
+
+class Control:
+    """An open control directory. Made by `open_existing` or `open_or_create`; close it, or use it as a context."""
+
+    def __init__(self, path: bytes, descriptor: int, group: int | None) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.group = group
+
+    @classmethod
+    def open_existing(cls, volume: Volume, settings: VolumeSettings) -> "Control | None":
+        """The volume's control directory, or None where there is none yet. Writes nothing."""
+        place = place_of(volume, settings)
+        try:
+            descriptor = _opened(place.path, volume)
+        except FileNotFoundError:
+            return None
+        return cls(place.path, descriptor, _group_id(settings))
+
+    @classmethod
+    def open_or_create(cls, volume: Volume, settings: VolumeSettings) -> "Control":
+        """The control directory, made where there is none, with its owner and mode checked."""
+        place = place_of(volume, settings)
+        group = _group_id(settings)
+        parent = os.open(os.path.dirname(place.path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with _words(f"the control directory {visible(place.path)} can't be made"):
+                made = _make(os.path.basename(place.path), parent, group)
+        finally:
+            os.close(parent)
+        control = cls(place.path, _opened(place.path, volume), group)
+        try:
+            control._check(fresh=made)
+            control._make(SWEEPS)
+        except BaseException:
+            control.close()
+            raise
+        return control
+
+    def __enter__(self) -> "Control":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the descriptor back; harmless when done twice."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    @property
+    def file_mode(self) -> int:
+        """The mode of files made in here."""
+        return 0o600 if self.group is None else 0o660
+
+    def _check(self, *, fresh: bool) -> None:
+        """Refuses a directory that someone else owns or may enter."""
+        owner = os.fstat(self.descriptor).st_uid
+        probe = self.probe()
+        if owner != probe.uid and not self._of_team:
+            raise VolumeError(
+                f"the control directory {visible(self.path)} belongs to user {owner}, "
+                f"but what we create there belongs to user {probe.uid}",
+                "run as its owner, or set 'control_group' for a team, or set 'control_dir' elsewhere",
+            )
+        problem, mend = self._openness()
+        if problem and not fresh:
+            raise VolumeError(f"the control directory {visible(self.path)} is not safe: {problem}", mend)
+
+    @property
+    def _of_team(self) -> bool:
+        return self.group is not None and os.fstat(self.descriptor).st_gid == self.group
+
+    def _openness(self) -> tuple[str, str]:
+        mode = stat.S_IMODE(os.fstat(self.descriptor).st_mode)
+        if not mode & (0o007 if self._of_team else 0o077):
+            return "", ""
+        wanted = _TEAM_MODE if self._of_team else _PRIVATE_MODE
+        return f"others may enter it (mode {mode:04o})", f"chmod {wanted:o} it, and look who put what into it"
+
+    def condition(self) -> tuple[Literal["ok", "warning", "error"], str, str]:
+        """How safe it looks without writing anything: state, words, mend."""
+        problem, mend = self._openness()
+        if problem:
+            return "error", problem, mend
+        status = os.fstat(self.descriptor)
+        if status.st_uid != os.geteuid() and not self._of_team:
+            return "warning", f"it belongs to user {status.st_uid}", "a sweep will check that we are its owner there"
+        return "ok", "private" if not self._of_team else "shared with the team", ""
+
+    def probe(self) -> Probe:
+        """Writes a file and removes it again: the server's clock, and whom it makes the owner."""
+        name = b"probe-" + secrets.token_hex(8).encode()
+        with _words(f"nothing can be written to the control directory {visible(self.path)}"):
+            host_clock = time.time()
+            descriptor = os.open(
+                name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600,
+                dir_fd=self.descriptor,
+            )  # fmt: skip
+            try:
+                os.fsync(descriptor)
+                status = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+                os.unlink(name, dir_fd=self.descriptor)
+        return Probe(status.st_ctime_ns / 1e9, host_clock, status.st_uid, status.st_gid)
+
+    def probe_rename(self, volume: Volume, parent: int, trash: int) -> None:
+        """Makes a directory among the workspaces and renames it into the trash: so can the workspaces be."""
+        name = b".sweeper-probe-" + secrets.token_hex(8).encode()
+        with _words(f"directories of {volume.shown} can't be moved to the trash {visible(self.path)}"):
+            os.mkdir(name, 0o700, dir_fd=parent)
+            try:
+                os.rename(name, name, src_dir_fd=parent, dst_dir_fd=trash)
+            except BaseException:
+                os.rmdir(name, dir_fd=parent)
+                raise
+            os.rmdir(name, dir_fd=trash)
+
+    def _make(self, name: bytes, parent: int | None = None) -> None:
+        _make(name, self.descriptor if parent is None else parent, self.group)
+
+    @contextmanager
+    def _sweeps(self) -> Iterator[int]:
+        descriptor = files.open_directory(SWEEPS, self.descriptor)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def new_sweep(self) -> "SweepDirectory":
+        """Makes the directory of a new sweep, named for the time (UTC) and a random part."""
+        id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        with _words(f"no sweep can be begun in {visible(self.path)}"), self._sweeps() as sweeps:
+            os.mkdir(id_.encode(), _PRIVATE_MODE, dir_fd=sweeps)
+            descriptor = files.open_directory(id_.encode(), sweeps)
+            _own(descriptor, self.group)
+            for name in (WHOLE, REMOVING):
+                _make(name, descriptor, self.group)
+            os.fsync(sweeps)
+            return SweepDirectory(id_, descriptor)
+
+    def sweep_ids(self) -> list[str]:
+        """The ids of all sweeps, the oldest first."""
+        try:
+            with self._sweeps() as sweeps:
+                return sorted(name for name in os.listdir(sweeps) if not name.startswith("."))
+        except FileNotFoundError:
+            return []
+
+    def open_sweep(self, id_: str) -> "SweepDirectory":
+        """The directory of a past sweep. Raises OSError where it is gone or no directory of ours."""
+        with self._sweeps() as sweeps:
+            descriptor = files.open_directory(os.fsencode(id_), sweeps)
+            if os.fstat(descriptor).st_uid != os.fstat(self.descriptor).st_uid and self.group is None:
+                os.close(descriptor)
+                raise PermissionError(errno.EPERM, "planted by another user", id_)
+            return SweepDirectory(id_, descriptor)
+
+
+class SweepDirectory:
+    """`sweeps/<id>`, with `whole/` and `removing/` opened when first needed."""
+
+    def __init__(self, id_: str, descriptor: int) -> None:
+        self.id = id_
+        self.descriptor = descriptor
+        self._inner: dict[bytes, int] = {}
+
+    def __enter__(self) -> "SweepDirectory":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the descriptors back; harmless when done twice."""
+        for descriptor in (*self._inner.values(), self.descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._inner.clear()
+        self.descriptor = -1
+
+    def _opened(self, name: bytes) -> int:
+        if name not in self._inner:
+            self._inner[name] = files.open_directory(name, self.descriptor)
+        return self._inner[name]
+
+    @property
+    def whole(self) -> int:
+        """The open directory of trees that can be restored."""
+        return self._opened(WHOLE)
+
+    @property
+    def removing(self) -> int:
+        """The open directory of trees whose removal has begun."""
+        return self._opened(REMOVING)
+
+    def numbers(self, directory: int) -> list[int]:
+        """The numbers of the trees in `whole` or `removing`; other names are none of ours."""
+        descriptor = files.reopen(directory)
+        try:
+            return sorted(int(name) for name in os.listdir(descriptor) if name.isascii() and name.isdigit())
+        finally:
+            os.close(descriptor)
+
+
+def _opened(path: bytes, volume: Volume) -> int:
+    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        try:
+            control = files.open_directory(os.path.basename(path), descriptor)
+        except files.CrossesMount as error:
+            raise VolumeError(f"the control directory {visible(path)} is a mount point", "unmount it") from error
+        except NotADirectoryError as error:
+            raise VolumeError(
+                f"the control directory {visible(path)} is a link or no directory", "look who put it there"
+            ) from error
+        except PermissionError as error:
+            raise VolumeError(
+                f"the control directory {visible(path)} can't be opened: {error.strerror}", "run as its owner"
+            ) from error
+    finally:
+        os.close(descriptor)
+    if files.mount_id(control) != volume.mount.id:
+        os.close(control)
+        raise VolumeError(
+            f"the control directory {visible(path)} lies on another mount than the root",
+            "set 'control_dir' to a directory on the same mount: setting aside is a rename",
+        )
+    return control
+
+
+def _make(name: bytes, parent: int, group: int | None) -> bool:
+    """Makes a directory where there is none, with the mode and group of the control directory; whether it did."""
+    try:
+        os.mkdir(name, _PRIVATE_MODE, dir_fd=parent)
+    except FileExistsError:
+        return False
+    descriptor = files.open_directory(name, parent)
+    try:
+        _own(descriptor, group)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _own(descriptor: int, group: int | None) -> None:
+    if group is not None:
+        os.fchown(descriptor, -1, group)
+        os.fchmod(descriptor, _TEAM_MODE)
+
+
+def _group_id(settings: VolumeSettings) -> int | None:
+    if not settings.control_group:
+        return None
+    try:
+        return grp.getgrnam(settings.control_group).gr_gid
+    except KeyError as error:
+        raise VolumeError(
+            f"'control_group' {settings.control_group} is no group of this host", "correct it, or make the group"
+        ) from error
+
+
+@contextmanager
+def _words(what: str) -> Iterator[None]:
+    """Turns an OSError into a `VolumeError` that says what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.EROFS: "the volume is mounted read-only: mount it read-write",
+            errno.EACCES: "run as a user who may write there, or set 'control_dir'",
+            errno.EPERM: "run as a user who may write there, or set 'control_dir'",
+            errno.EXDEV: "set 'control_dir' to a directory on the same mount as the root",
+            errno.ENOSPC: "the volume is full: free a little space first",
+            errno.EDQUOT: "the quota is used up: free a little space first",
+        }
+        raise VolumeError(f"{what}: {error.strerror}", hints.get(error.errno or 0, "check the mount")) from error

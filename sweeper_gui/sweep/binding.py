@@ -1,0 +1,77 @@
+"""Which registry a volume belongs to.
+
+The first sweep writes it down in the control directory: a staging database cloned from production shares ids with it,
+and would make every live workspace of production look deleted.
+"""
+
+import os
+import secrets
+
+import msgspec
+
+from sweeper_gui.core.names import visible
+from sweeper_gui.core.snapshot import RegistryIdentity
+from sweeper_gui.storage.control import Control
+from sweeper_gui.storage.volume import VolumeError
+
+_NAME = b"binding.json"
+_MAX_SIZE = 65_536
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """The registries that a volume is bound to, by whom and when (epoch seconds)."""
+
+    registries: tuple[RegistryIdentity, ...]
+    by: str
+    at: float
+
+
+def read_binding(control: Control) -> Binding | None:
+    """The volume's binding, None where it has none. Raises `VolumeError` where it can't be read."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(_NAME, flags, dir_fd=control.descriptor)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(control, error.strerror or str(error)) from error
+    try:
+        return msgspec.json.decode(os.read(descriptor, _MAX_SIZE), type=Binding)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise _unreadable(control, str(error)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(control: Control, why: str) -> VolumeError:
+    return VolumeError(
+        f"the binding in {visible(control.path)} can't be read: {why}", "look who changed it, then 'sweeper bind'"
+    )
+
+
+def write_binding(control: Control, binding: Binding) -> None:
+    """Binds the volume, in place of what it was bound to. Raises OSError."""
+    new = b"binding-" + secrets.token_hex(8).encode()
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(new, flags, control.file_mode, dir_fd=control.descriptor)
+    try:
+        os.write(descriptor, msgspec.json.encode(binding) + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(new, _NAME, src_dir_fd=control.descriptor, dst_dir_fd=control.descriptor)
+    os.fsync(control.descriptor)
+
+
+def binding_problem(binding: Binding | None, configured: tuple[RegistryIdentity, ...]) -> str | None:
+    """Why the configured registries are not this volume's; None where they are, or where it is not bound yet."""
+    if binding is None or set(binding.registries) == set(configured):
+        return None
+    return (
+        f"this volume is bound to the registry {_words(binding.registries)}, not to {_words(configured)}: "
+        "if the change is meant, say so with 'sweeper bind'"
+    )
+
+
+def _words(registries: tuple[RegistryIdentity, ...]) -> str:
+    return " and ".join(visible(str(registry)) for registry in registries) or "none"

@@ -1,0 +1,314 @@
+"""The log of one run: written ahead, the manifest for resuming and the audit trail in one.
+
+One line of JSON a record, in a file created exclusively by its only writer, fsynced before each step that it announces.
+Where the volume is full, the log goes on in the local state, so that a full disk can be cleaned.
+"""
+
+import contextlib
+import errno
+import os
+import pwd
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock as ThreadLock
+
+import msgspec
+
+from sweeper_gui import __version__
+from sweeper_gui.core.names import stored, unstored
+from sweeper_gui.core.outcome import Ending, Outcome, Result
+from sweeper_gui.core.plan import Candidate
+from sweeper_gui.core.policy import Treatment
+from sweeper_gui.core.workspace import Identity
+from sweeper_gui.storage.control import LOG, SweepDirectory
+
+SCHEMA = 1
+
+
+class Who(msgspec.Struct, frozen=True):
+    """Who runs this: the login, the user behind sudo, the host and the process."""
+
+    login: str
+    host: str
+    pid: int
+    sudo_user: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.sudo_user} (as {self.login})" if self.sudo_user else self.login
+
+
+def myself() -> Who:
+    """Who runs this process."""
+    try:
+        login = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        login = str(os.getuid())
+    return Who(login, socket.gethostname(), os.getpid(), os.environ.get("SUDO_USER", ""))
+
+
+class Name(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A workspace's name as it is written down."""
+
+    text: str
+    raw: bytes | None = None
+
+    @classmethod
+    def of(cls, name: bytes) -> "Name":
+        """From the bytes that the kernel gave."""
+        return cls(*stored(name))
+
+    def __bytes__(self) -> bytes:
+        return unstored(self.text, self.raw)
+
+
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """The first record. `kind` is sweep, restore, purge or resume; `at` is epoch seconds by the host's clock."""
+
+    at: float
+    kind: str
+    sweep_id: str
+    who: Who
+    root: str
+    registry: str
+    options: dict[str, str]
+    clock_skew: float = 0.0
+    schema: int = SCHEMA
+    version: str = __version__
+
+
+class Intent(msgspec.Struct, frozen=True, tag="intent"):
+    """A workspace is about to be set aside, on this evidence. `mode` is the top's where it had to be changed."""
+
+    at: float
+    number: int
+    name: Name
+    id: str
+    inode: int
+    mtime_ns: int
+    ctime_ns: int
+    newest_change_ns: int
+    allocated: int
+    entries: int
+    treatment: Treatment
+    reason: str
+    doubts: tuple[str, ...]
+    registry_read_at: float
+    mode: int | None = None
+
+
+class SetAside(msgspec.Struct, frozen=True, tag="set-aside"):
+    """The rename has been done; `at` is after it."""
+
+    at: float
+    number: int
+
+
+class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
+    """A registry read that started after the rename still says so."""
+
+    at: float
+    numbers: tuple[int, ...]
+    registry_read_at: float
+
+
+class Restoring(msgspec.Struct, frozen=True, tag="restoring"):
+    """A workspace is about to be put back. `source` is the sweep that set it aside, where that is another one."""
+
+    at: float
+    number: int
+    name: Name
+    reason: str
+    source: str = ""
+
+
+class Removing(msgspec.Struct, frozen=True, tag="removing"):
+    """A tree is about to be moved to `removing/`; from now on it is never restored."""
+
+    at: float
+    number: int
+    name: Name
+    entries: int
+    source: str = ""
+
+
+class Ended(msgspec.Struct, frozen=True, tag="outcome"):
+    """What became of one workspace."""
+
+    at: float
+    name: Name
+    result: Result
+    reason: str
+    entries_removed: int = 0
+    bytes_freed: int = 0
+    errors: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "Ended":
+        """From the outcome as it is reported."""
+        return cls(
+            time.time(), Name.of(outcome.name), outcome.result, outcome.reason, outcome.entries_removed,
+            outcome.bytes_freed, outcome.errors,
+        )  # fmt: skip
+
+
+class Closed(msgspec.Struct, frozen=True, tag="end"):
+    """The last record."""
+
+    at: float
+    ending: Ending
+    counts: dict[str, int]
+    bytes_freed: int
+    seconds: float
+    problem: str = ""
+
+
+Record = Begun | Intent | SetAside | Confirmed | Restoring | Removing | Ended | Closed
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def intent_of(number: int, candidate: Candidate, registry_read_at: float) -> Intent:
+    """The record that announces setting a candidate aside."""
+    workspace, usage = candidate.workspace, candidate.usage
+    assert workspace.identity is not None
+    return Intent(
+        at=time.time(),
+        number=number,
+        name=Name.of(workspace.name),
+        id=workspace.id or "",
+        inode=workspace.identity.inode,
+        mtime_ns=workspace.identity.mtime_ns,
+        ctime_ns=workspace.identity.ctime_ns,
+        newest_change_ns=usage.newest_change_ns,
+        allocated=usage.allocated,
+        entries=usage.entries,
+        treatment=candidate.treatment,
+        reason=candidate.verdict.reason,
+        doubts=tuple(candidate.verdict.doubts),
+        registry_read_at=registry_read_at,
+    )
+
+
+class LogError(Exception):
+    """The log can't be written: nothing more may be begun."""
+
+
+class Log:
+    """The writer. Thread-safe; `path` is where the log is now."""
+
+    def __init__(self, sweep: SweepDirectory, fallback: Path) -> None:
+        self._lock = ThreadLock()
+        self._fallback = fallback
+        self._written = bytearray()
+        self.local_path: Path | None = None
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(LOG, flags, 0o640, dir_fd=sweep.descriptor)
+            os.fsync(sweep.descriptor)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise LogError(f"the log can't be made: {error.strerror}") from error
+            self._descriptor = -1
+            self._go_local()
+
+    def write(self, *records: Record) -> None:
+        """Appends records and has them on the disk when it returns. Raises `LogError`."""
+        lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+        with self._lock:
+            try:
+                _write_all(self._descriptor, lines)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or self.local_path is not None:
+                    raise LogError(f"the log can't be written: {error.strerror}") from error
+                self._go_local()
+                _write_all(self._descriptor, lines)
+            self._written += lines
+
+    def _go_local(self) -> None:
+        """Begins a whole copy in the local state; a half-written line stays at the end of the volume's."""
+        try:
+            self._fallback.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(self._fallback, flags, 0o600)
+            _write_all(descriptor, bytes(self._written))
+        except OSError as error:
+            raise LogError(f"neither the volume nor {self._fallback} takes the log: {error.strerror}") from error
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor, self.local_path = descriptor, self._fallback
+
+    def close(self) -> None:
+        """Ends the log; harmless when done twice."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+class ReadLog(msgspec.Struct, frozen=True):
+    """What a log tells. `damaged` says that a line could not be read: what follows it is unknown."""
+
+    records: tuple[Record, ...]
+    damaged: str = ""
+
+    @property
+    def begun(self) -> Begun | None:
+        """The first record, if it is one."""
+        first = self.records[0] if self.records else None
+        return first if isinstance(first, Begun) else None
+
+    def intents(self) -> dict[int, Intent]:
+        """The announced workspaces by number; the last record of a number counts (it carries a changed mode)."""
+        return {record.number: record for record in self.records if isinstance(record, Intent)}
+
+
+def read_log(sweep: SweepDirectory, fallback: Path) -> ReadLog:
+    """Reads the log of a sweep, the local continuation where there is one. Never raises: damage is told."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            return _parsed(fallback.read_bytes())
+        descriptor = os.open(LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=sweep.descriptor)
+        with open(descriptor, "rb") as file:
+            return _parsed(file.read())
+    except OSError as error:
+        return ReadLog((), f"the log can't be read: {error.strerror}")
+
+
+def _parsed(data: bytes) -> ReadLog:
+    records: list[Record] = []
+    lines = data.split(b"\n")
+    for index, line in enumerate(lines):
+        if not line:
+            continue
+        try:
+            records.append(_decoder.decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            torn = index == len(lines) - 1  # no newline behind it: the write was cut, and its step never began
+            return ReadLog(tuple(records), "" if torn else f"line {index + 1} of the log can't be read")
+    if records and not isinstance(records[0], Begun):
+        return ReadLog((), "the log does not begin with its first record")
+    return ReadLog(tuple(records))
+
+
+def identity_before(intent: Intent, device: int) -> Identity:
+    """The identity that a set-aside tree had in its place; the device is this mount's."""
+    return Identity(device, intent.inode, intent.mtime_ns, intent.ctime_ns)
+
+
+def outcomes(records: Sequence[Record]) -> Iterator[Outcome]:
+    """The outcomes that a log tells, in its order."""
+    for record in records:
+        if isinstance(record, Ended):
+            yield Outcome(
+                bytes(record.name), record.result, record.reason, record.entries_removed, record.bytes_freed,
+                len(record.errors), record.errors,
+            )  # fmt: skip

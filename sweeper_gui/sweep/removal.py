@@ -1,0 +1,151 @@
+"""The last part of the protocol, for many trees at once: discover, ask once more, announce, remove.
+
+The work runs on the pool's threads; each tree goes its way by itself and ends with exactly one outcome. Until the
+rename to `removing/` a tree can go back to its place, and does so on any doubt where `put_back_on_doubt` says so.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from sweeper_gui.core.outcome import Outcome, Result
+from sweeper_gui.storage import files
+from sweeper_gui.storage.remove import Discovery, Removal, discover, remove
+from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep.evidence import Untrusted
+from sweeper_gui.sweep.log import Name, Removing
+from sweeper_gui.sweep.site import Site
+from sweeper_gui.sweep.tree import Tree, put_back, words_of
+
+#: Asked right before the first unlink: why a tree must not be removed, or an empty string.
+LastQuestion = Callable[[Tree], str]
+
+
+class Removals:
+    """Removes trees side by side. `problem` says why no further tree may be begun, once there is a reason."""
+
+    def __init__(self, site: Site, last_question: LastQuestion, *, put_back_on_doubt: bool) -> None:
+        self._site = site
+        self._last_question = last_question
+        self._put_back_on_doubt = put_back_on_doubt
+        self._cancel = site.ground.cancel
+        self._changed = threading.Condition()
+        self._pending: set[Tree] = set()
+        self.problem = ""
+
+    @property
+    def pending(self) -> int:
+        """How many trees have not ended yet."""
+        with self._changed:
+            return len(self._pending)
+
+    def start(self, tree: Tree) -> None:
+        """Sends a tree on its way; returns at once. It lies in `whole/`, or, begun before, in `removing/`."""
+        with self._changed:
+            self._pending.add(tree)
+        tree.step = "checking"
+        begun = tree.newest_change_ns is None
+        directory = tree.directory.removing if begun else tree.directory.whole
+        self._guarded(tree, lambda: self._discover(tree, directory, begun))
+
+    def _discover(self, tree: Tree, directory: int, begun: bool) -> None:
+        discover(
+            self._site.ground.pool,
+            directory,
+            tree.entry,
+            evidence_newest_ns=tree.newest_change_ns,
+            evidence_identity=tree.identity,
+            now_ns=int(self._site.evidence.now().host * 1e9),
+            cancel=self._cancel,
+            on_done=lambda found: self._guarded(tree, lambda: self._discovered(tree, found, begun)),
+        )
+
+    def _discovered(self, tree: Tree, found: Discovery, begun: bool) -> None:
+        tree.entries = found.entries
+        if self._cancel.is_set():
+            self._leave(tree, begun, "cancelled before its removal began")
+            return
+        doubt = found.reason if not found.ok else self._ask(tree)
+        if doubt:
+            self._leave(tree, begun, doubt)
+            return
+        if not begun:
+            source = "" if tree.directory.id == self._site.sweep.id else tree.directory.id
+            self._site.write(Removing(time.time(), tree.number, Name.of(tree.name), found.entries, source))
+            files.rename_exclusively(tree.entry, tree.directory.whole, tree.entry, tree.directory.removing)
+        tree.step = "removing"
+        remove(
+            self._site.ground.pool,
+            tree.directory.removing,
+            tree.entry,
+            found,
+            cancel=self._cancel,
+            counters=tree.counters,
+            on_done=lambda result: self._guarded(tree, lambda: self._removed(tree, result)),
+        )
+
+    def _ask(self, tree: Tree) -> str:
+        if self.problem:
+            return self.problem
+        try:
+            doubt = self._last_question(tree)
+            if not doubt:
+                self._site.about_to_change()
+            return doubt
+        except (Untrusted, VolumeError) as error:
+            self.problem = str(error)
+            return self.problem
+
+    def _leave(self, tree: Tree, begun: bool, reason: str) -> None:
+        if begun:
+            self._end(tree, Outcome(tree.name, Result.PARTLY_REMOVED, reason))
+        elif self._put_back_on_doubt:
+            self._end(tree, put_back(self._site, tree, reason))
+        else:
+            self._end(tree, Outcome(tree.name, Result.SKIPPED, f"stays set aside: {reason}"))
+
+    def _removed(self, tree: Tree, removal: Removal) -> None:
+        entries, freed = removal.entries_removed, removal.bytes_freed
+        if removal.complete:
+            outcome = Outcome(tree.name, Result.REMOVED, "", entries, freed)
+        else:
+            result = Result.PARTLY_REMOVED if entries or removal.cancelled else Result.FAILED
+            reason = "cancelled" if removal.cancelled else (removal.errors[0] if removal.errors else "not all removed")
+            outcome = Outcome(
+                tree.name, result, f"{reason}; the rest waits in the trash", entries, freed, removal.error_count,
+                removal.errors,
+            )  # fmt: skip
+        self._end(tree, outcome)
+
+    def _guarded(self, tree: Tree, step: Callable[[], None]) -> None:
+        """Runs a step; whatever goes wrong in it ends the tree with a reason, where it lies, and nothing else."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 (it ends this tree, in words, and no other)
+            if isinstance(error, VolumeError):
+                self.problem = self.problem or str(error)
+            self._end(
+                tree,
+                Outcome(
+                    tree.name, Result.FAILED, f"stays in the trash: {words_of(error)}", tree.counters.entries,
+                    tree.counters.bytes, 1, (words_of(error),),
+                ),
+            )  # fmt: skip
+
+    def _end(self, tree: Tree, outcome: Outcome) -> None:
+        if tree.end(outcome):
+            self._site.told(outcome)
+        with self._changed:
+            self._pending.discard(tree)
+            self._changed.notify_all()
+
+    def wait_for_any(self, seconds: float | None = None) -> None:
+        """Returns when a tree has ended since the call, at once if none is pending."""
+        with self._changed:
+            before = len(self._pending)
+            self._changed.wait_for(lambda: not self._pending or len(self._pending) < before, seconds)
+
+    def wait(self) -> None:
+        """Returns when every tree has ended. A cancel ends them at their next entry."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pending)

@@ -1,0 +1,144 @@
+"""Preflight: everything that must hold before anything is changed, and what a run then works with.
+
+A `Site` holds the lock, the open control directory, the directory and log of this run, and the way to fresh evidence.
+No workspace is touched before all of it is there.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+from sweeper_gui.core.outcome import Ending, Outcome, Report
+from sweeper_gui.storage.control import Control, SweepDirectory
+from sweeper_gui.storage.lock import Lock, LockLost
+from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep.binding import Binding, read_binding, write_binding
+from sweeper_gui.sweep.evidence import Evidence
+from sweeper_gui.sweep.ground import Ground
+from sweeper_gui.sweep.log import Begun, Closed, Ended, Log, LogError, Record, Who, myself
+from sweeper_gui.sweep.trash import ids_in_trash
+
+
+class Site:
+    """A run of the protocol after its preflight. Made by `open_site`.
+
+    `uid` is whom the volume makes the owner of what we create. `lock_lost` says that nothing may be renamed any more.
+    """
+
+    def __init__(
+        self, ground: Ground, control: Control, lock: Lock, sweep: SweepDirectory, log: Log, evidence: Evidence,
+        who: Who, uid: int,
+    ) -> None:  # fmt: skip
+        self.ground = ground
+        self.control = control
+        self.sweep = sweep
+        self.evidence = evidence
+        self.who = who
+        self.uid = uid
+        self.lock_lost = False
+        self._lock = lock
+        self._log = log
+        self._started = time.monotonic()
+
+    def about_to_change(self) -> None:
+        """Before renames: the lock is still ours and the root is still the one we opened. Raises `VolumeError`."""
+        if self.lock_lost:
+            raise LockLost("the lock was lost before", "resume when the volume is well again")
+        try:
+            self._lock.renew()
+        except LockLost:
+            self.lock_lost = True
+            raise
+        self.ground.volume.check_unchanged()
+
+    def write(self, *records: Record) -> None:
+        """Announces steps; raises `VolumeError` where that is impossible, and then they must not be done."""
+        try:
+            self._log.write(*records)
+        except LogError as error:
+            raise VolumeError(str(error), "check the volume's control directory") from error
+
+    def told(self, outcome: Outcome) -> Outcome:
+        """Writes an outcome down. Where even that fails, the place of the tree still tells."""
+        with contextlib.suppress(LogError):
+            self._log.write(Ended.of(outcome))
+        return outcome
+
+    def report(
+        self,
+        outcomes: Sequence[Outcome],
+        ending: Ending,
+        *,
+        problem: str = "",
+        untouched: tuple[bytes, ...] = (),
+        remaining: int = 0,
+    ) -> Report:
+        """Closes the log and returns what is to be told."""
+        seconds = round(time.monotonic() - self._started, 3)
+        report = Report(self.sweep.id, tuple(outcomes), ending, problem, untouched, remaining, seconds)
+        counts: dict[str, int] = {}
+        for outcome in outcomes:
+            counts[outcome.result] = counts.get(outcome.result, 0) + 1
+        with contextlib.suppress(LogError):  # the outcomes are on the disk already, each when it happened
+            self._log.write(Closed(time.time(), ending, counts, report.bytes_freed, seconds, problem))
+        return report
+
+    def bind(self, *, anew: bool = False) -> None:
+        """Writes down which registry the volume belongs to, where that is not known yet. Call with a trusted read."""
+        if not anew and read_binding(self.control) is not None:
+            return
+        self.about_to_change()
+        try:
+            by = f"{self.who}@{self.who.host}"
+            write_binding(self.control, Binding(self.ground.registries, by, time.time()))
+        except OSError as error:
+            raise VolumeError(f"the binding can't be written: {error.strerror}", "check the volume") from error
+
+
+@contextlib.contextmanager
+def open_site(ground: Ground, kind: str, options: dict[str, str], *, allow_empty: bool = False) -> Iterator[Site]:
+    """Preflight for a run of this kind; the block runs with the lock held.
+
+    Raises `VolumeError` and `LockHeld`; nothing on the volume outside the control directory has changed then.
+    """
+    with contextlib.ExitStack() as stack:
+        ground.volume.check_unchanged()
+        if ground.volume.mount.read_only:
+            raise VolumeError(f"{ground.volume.shown} is mounted read-only", "mount it read-write")
+        on_volume = listed_ids(ground)
+        control = stack.enter_context(Control.open_or_create(ground.volume, ground.settings.volume))
+        who = myself()
+        lock = stack.enter_context(Lock(control, str(who), who.host, kind))
+        probe = control.probe()
+        sweep = stack.enter_context(contextlib.closing(control.new_sweep()))
+        if ground.volume.depth == 1:  # deeper, each shard may be another matter, and the rename itself tells
+            control.probe_rename(ground.volume, ground.volume.descriptor, sweep.whole)
+        try:
+            log = stack.enter_context(contextlib.closing(Log(sweep, ground.log_fallback(sweep.id))))
+        except LogError as error:
+            raise VolumeError(str(error), "check the volume's control directory") from error
+        ids = on_volume | ids_in_trash(ground, control)
+        evidence = Evidence(ground, ids, control, allow_empty=allow_empty)
+        evidence.look_at_clock()
+        site = Site(ground, control, lock, sweep, log, evidence, who, probe.uid)
+        site.write(
+            Begun(
+                at=time.time(),
+                kind=kind,
+                sweep_id=sweep.id,
+                who=who,
+                root=ground.volume.shown,
+                registry=" and ".join(str(registry) for registry in ground.registries),
+                options=options,
+                clock_skew=round(probe.clock - probe.host_clock, 3),
+            )
+        )
+        yield site
+
+
+def listed_ids(ground: Ground) -> frozenset[str]:
+    """The ids of the directories on the volume. Raises `VolumeError`."""
+    try:
+        return ground.directory_ids()
+    except OSError as error:
+        raise VolumeError(f"{ground.volume.shown} can't be listed: {error.strerror}", "check the mount") from error
