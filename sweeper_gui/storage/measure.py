@@ -1,0 +1,153 @@
+"""How big a workspace is, how much is in it, and when it last changed."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from sweeper_gui.core.names import visible
+from sweeper_gui.core.usage import MAX_CHILD_NAMES, Usage, change_of
+from sweeper_gui.core.workspace import Identity
+from sweeper_gui.storage.files import identity_of
+from sweeper_gui.storage.queue import MEASURING, Priority, WorkPool
+from sweeper_gui.storage.tree import Node
+from sweeper_gui.storage.walk import Counters, Tally, Walk
+
+__all__ = ["Counters", "MeasureResult", "measure", "measure_now"]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureResult:
+    """What was measured. `identity` and `uid` are the opened top's, None where it could not be opened."""
+
+    usage: Usage
+    identity: Identity | None
+    uid: int | None
+    cancelled: bool
+
+
+def measure(
+    pool: WorkPool,
+    parent_fd: int,
+    name: bytes,
+    *,
+    now_ns: int,
+    cancel: threading.Event,
+    counters: Counters | None = None,
+    on_done: Callable[[MeasureResult], None],
+    priority: Priority = MEASURING,
+) -> None:
+    """Measures the directory `name` in the one open as `parent_fd`, which stays open until `on_done` is called.
+
+    Returns at once; `on_done` is called exactly once, from a thread of the pool. `now_ns` is the time after which an
+    mtime says nothing (see `change_of`). What can't be read makes the usage incomplete, and so does what changes
+    meanwhile; nothing that is mounted inside is entered.
+    """
+    _Measuring(pool, parent_fd, name, now_ns, cancel, counters, on_done, priority).start()
+
+
+def measure_now(
+    pool: WorkPool,
+    parent_fd: int,
+    name: bytes,
+    *,
+    now_ns: int,
+    cancel: threading.Event,
+    counters: Counters | None = None,
+) -> MeasureResult:
+    """Measures and waits for it. Must not be called from a job of the same pool."""
+    results: list[MeasureResult] = []
+    done = threading.Event()
+
+    def finish(result: MeasureResult) -> None:
+        results.append(result)
+        done.set()
+
+    measure(pool, parent_fd, name, now_ns=now_ns, cancel=cancel, counters=counters, on_done=finish)
+    done.wait()
+    return results[0]
+
+
+class _Measuring(Walk):
+    """Measuring one workspace."""
+
+    def __init__(
+        self,
+        pool: WorkPool,
+        parent_fd: int,
+        name: bytes,
+        now_ns: int,
+        cancel: threading.Event,
+        counters: Counters | None,
+        on_done: Callable[[MeasureResult], None],
+        priority: Priority,
+    ) -> None:
+        super().__init__(
+            pool, parent_fd, name, priority=priority, cancel=cancel, now_ns=now_ns, newest_ns=0, counters=counters
+        )
+        self._on_done = on_done
+        self._top: os.stat_result | None = None
+        self._measured_at = time.time()
+        self._linked: set[int] = set()
+        self._children: list[str] = []
+        self._children_cut = False
+
+    @override
+    def begin(self, status: os.stat_result) -> None:
+        self._top = status
+        self._measured_at = time.time()
+        with self.lock:
+            self.allocated += status.st_blocks * 512
+            self.apparent += status.st_size
+            self.listed(Node(self.tree, None, b"", status.st_ino), status)
+
+    @override
+    def node(self, parent: Node, name: bytes, inode: int, blocks: int) -> Node:
+        return Node(self.tree, parent, name, inode)
+
+    @override
+    def take(self, node: Node, tally: Tally) -> None:
+        self.newest_ns = max(self.newest_ns, tally.newest)
+        for link in tally.links:
+            if link.inode not in self._linked:
+                self._linked.add(link.inode)
+                self.allocated += link.allocated
+                self.apparent += link.apparent
+        if node.parent is None:
+            room = MAX_CHILD_NAMES - len(self._children)
+            self._children += [visible(os.fsencode(name)) for name, _, _ in tally.directories[:room]]
+            self._children_cut = self._children_cut or len(tally.directories) > room
+
+    @override
+    def listed(self, node: Node, status: os.stat_result) -> None:
+        self.newest_ns = max(self.newest_ns, change_of(status.st_mtime_ns, status.st_ctime_ns, self.now_ns))
+        self.newest_ctime_ns = max(self.newest_ctime_ns, status.st_ctime_ns)
+
+    @override
+    def end(self) -> None:
+        cancelled = self.stopping
+        self._on_done(
+            MeasureResult(
+                usage=Usage(
+                    allocated=self.allocated,
+                    apparent=self.apparent,
+                    entries=self.entries,
+                    directories=self.directories,
+                    newest_change_ns=self.newest_ns,
+                    newest_ctime_ns=self.newest_ctime_ns,
+                    measured_at=self._measured_at,
+                    complete=not cancelled and not self.error_count and self._top is not None,
+                    error_count=self.error_count,
+                    errors=tuple(self.errors),
+                    child_directories=tuple(self._children),
+                    children_cut=self._children_cut,
+                    mounts=tuple(self.mounts),
+                ),
+                identity=identity_of(self._top) if self._top is not None else None,
+                uid=self._top.st_uid if self._top is not None else None,
+                cancelled=cancelled,
+            )
+        )

@@ -1,0 +1,223 @@
+"""Directories of a pinned tree: how each is found again, and the descriptors that are kept open for it.
+
+A tree hangs on its top, a name in a directory that the caller keeps open. Every directory below is a node that knows
+its parent, its name there and its inode. To open one, the way is walked down from the nearest ancestor that is still
+open, one component at a time, and each directory's (device, inode) is compared: so neither the depth of a tree nor the
+length of a path matters, and what was swapped meanwhile is never mistaken for what had been there.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sweeper_gui.core.names import visible
+from sweeper_gui.storage import files
+
+#: Open directories are kept up to this number. Jobs pin at most two each and a listing duplicates one, so that with
+#: 64 in flight there are never more than 256.
+MAX_OPEN = 160
+#: A longer path is shown by its end.
+_SHOWN_PATH = 240
+
+
+class TreeChanged(Exception):
+    """A name holds another directory than before."""
+
+
+class Tree:
+    """What all nodes of one tree share. `parent_fd` is the caller's and stays open until the tree is done with."""
+
+    __slots__ = ("device", "name", "parent_fd", "top")
+
+    def __init__(self, parent_fd: int, name: bytes) -> None:
+        self.parent_fd = parent_fd
+        self.name = name
+        self.device = -1
+        self.top: Node | None = None
+
+    def moved(self, parent_fd: int, name: bytes) -> None:
+        """The top has been renamed."""
+        self.parent_fd = parent_fd
+        self.name = name
+
+
+class Node:
+    """One directory. Its name is one component; the top's is empty."""
+
+    __slots__ = ("handle", "inode", "name", "parent", "tree")
+
+    def __init__(self, tree: Tree, parent: "Node | None", name: bytes, inode: int) -> None:
+        self.tree = tree
+        self.parent = parent
+        self.name = name
+        self.inode = inode
+        #: its open descriptor, which belongs to the cache
+        self.handle: _Handle | None = None
+
+    def path(self, entry: bytes = b"") -> bytes:
+        """The path below the top, of the entry in this directory where one is given."""
+        parts = [entry] if entry else []
+        node: Node | None = self
+        while node is not None and node.parent is not None:
+            parts.append(node.name)
+            node = node.parent
+        return b"/".join(reversed(parts))
+
+    def shown(self, entry: bytes = b"") -> str:
+        """The path as it may be shown: '.' for the top, by its end where it is very long."""
+        text = visible(self.path(entry)) or "."
+        return text if len(text) <= _SHOWN_PATH else "…" + text[-_SHOWN_PATH:]
+
+
+class _Handle:
+    """An open descriptor and how many are using it. `node` is None once it is to be closed after use."""
+
+    __slots__ = ("descriptor", "node", "pins")
+
+    def __init__(self, descriptor: int, node: Node) -> None:
+        self.descriptor = descriptor
+        self.node: Node | None = node
+        self.pins = 1
+
+
+class DescriptorCache:
+    """Opens nodes, and keeps those open that were used last. Safe to use from any thread."""
+
+    def __init__(self, capacity: int = MAX_OPEN) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        #: open and unpinned, the one that was used last at the end
+        self._resting: OrderedDict[_Handle, None] = OrderedDict()
+        self._open = 0
+
+    @property
+    def open_now(self) -> int:
+        """How many directories are open."""
+        return self._open
+
+    def open_top(self, tree: Tree) -> os.stat_result:
+        """Opens the tree's top for the first time and tells what it is; makes `tree.top`. Raises as `pinned` does."""
+        descriptor = files.open_directory(tree.name, tree.parent_fd)
+        status = os.fstat(descriptor)
+        tree.device = status.st_dev
+        tree.top = Node(tree, None, b"", status.st_ino)
+        self._unpin(self._adopt(tree.top, descriptor))
+        return status
+
+    @contextmanager
+    def pinned(self, node: Node) -> Iterator[int]:
+        """The node's descriptor, which stays open in the block.
+
+        Raises `TreeChanged` where it or a directory above it is another one than before, `files.CrossesMount` where
+        something is mounted there by now, NotADirectoryError, FileNotFoundError and other OSErrors.
+        """
+        handle = self._pin(node)
+        try:
+            yield handle.descriptor
+        finally:
+            self._unpin(handle)
+
+    def forget_way(self, node: Node) -> None:
+        """Makes the node and all above it be opened anew when they are needed next (a server said ESTALE)."""
+        step: Node | None = node
+        with self._lock:
+            while step is not None:
+                if step.handle is not None:
+                    self._detach(step.handle)
+                step = step.parent
+
+    def forget(self, tree: Tree) -> None:
+        """Closes what is open of a tree that is done with."""
+        with self._lock:
+            for handle in [handle for handle in self._resting if handle.node and handle.node.tree is tree]:
+                self._detach(handle)
+
+    def close(self) -> None:
+        """Closes everything that nobody is using."""
+        with self._lock:
+            for handle in [*self._resting]:
+                self._detach(handle)
+
+    def _pin(self, node: Node) -> _Handle:
+        """Walks down from the nearest open ancestor; each step is pinned until the next one is open."""
+        handle, way = self._nearest(node)
+        for step in reversed(way):
+            try:
+                below = self._open_below(handle, step)
+            finally:
+                if handle is not None:
+                    self._unpin(handle)
+            handle = below
+        assert handle is not None
+        return handle
+
+    def _nearest(self, node: Node) -> tuple[_Handle | None, list[Node]]:
+        """The nearest open directory on the way up, pinned, and the nodes below it that must be opened."""
+        way: list[Node] = []
+        step: Node | None = node
+        with self._lock:
+            while step is not None:
+                handle = step.handle
+                if handle is not None:
+                    handle.pins += 1
+                    self._resting.pop(handle, None)
+                    return handle, way
+                way.append(step)
+                step = step.parent
+        return None, way
+
+    def _open_below(self, parent: _Handle | None, node: Node) -> _Handle:
+        tree = node.tree
+        if parent is None:
+            descriptor = files.open_directory(tree.name, tree.parent_fd)
+        else:
+            descriptor = files.open_directory(node.name, parent.descriptor)
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != (tree.device, node.inode):
+            os.close(descriptor)
+            raise TreeChanged(f"{node.shown()} is another directory than before")
+        return self._adopt(node, descriptor)
+
+    def _adopt(self, node: Node, descriptor: int) -> _Handle:
+        """Makes it the node's descriptor, pinned; another thread may have been faster."""
+        with self._lock:
+            handle = node.handle
+            if handle is None:
+                handle = node.handle = _Handle(descriptor, node)
+                self._open += 1
+                self._make_room()
+                return handle
+            handle.pins += 1
+            self._resting.pop(handle, None)
+        os.close(descriptor)
+        return handle
+
+    def _unpin(self, handle: _Handle) -> None:
+        with self._lock:
+            handle.pins -= 1
+            if handle.pins:
+                return
+            if handle.node is None:
+                self._close(handle)
+            else:
+                self._resting[handle] = None
+                self._make_room()
+
+    def _make_room(self) -> None:
+        while self._open > self._capacity and self._resting:
+            self._detach(next(iter(self._resting)))
+
+    def _detach(self, handle: _Handle) -> None:
+        """Takes it from its node and closes it, now or when its last user has ended. Holds the lock."""
+        if handle.node is not None:
+            handle.node.handle = None
+            handle.node = None
+        if not handle.pins:
+            self._resting.pop(handle, None)
+            self._close(handle)
+
+    def _close(self, handle: _Handle) -> None:
+        self._open -= 1
+        os.close(handle.descriptor)
