@@ -12,7 +12,6 @@ from PySide6.QtCore import QTimer
 from tests.support import leaks
 from tests.support.leaks import Leaks
 from tests.support.messages import Messages
-from tests.support.mounts import tmpfs
 
 PROJECT = Path(__file__).parents[1]
 
@@ -80,8 +79,8 @@ def test_a_process_that_outlived_its_parent_is_found_and_ended(tmp_path: Path):
 
 def test_a_mount_is_found_and_taken_away(tmp_path: Path):
     watch = Leaks(tmp_path)
-    mount = tmpfs(tmp_path / "mount")
-    mount.__enter__()
+    (tmp_path / "mount").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "mount"], check=True)
     assert watch.found() == [f"mount {tmp_path}/mount"]
     assert not os.path.ismount(tmp_path / "mount")
 
@@ -106,19 +105,9 @@ def test_messages_are_told_apart():
 
 def test_a_guilty_test_fails_and_says_why(tmp_path: Path):
     (tmp_path / "test_guilty.py").write_text(_GUILTY)
+    options = ["-c", str(PROJECT / "pyproject.toml"), "-p", "tests.conftest", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            PROJECT / "pyproject.toml",
-            "-p",
-            "tests.conftest",
-            "-p",
-            "no:cacheprovider",
-        ]
-        + [str(tmp_path / "test_guilty.py")],
+        [sys.executable, "-m", "pytest", *options, str(tmp_path / "test_guilty.py")],
         cwd=PROJECT,
         capture_output=True,
         text=True,
