@@ -18,8 +18,7 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["engine"]:  # started with every window: without what only a command line needs
         from sweeper_gui.engine.process import serve
 
-        serve()
-        return 0
+        return serve()
     from sweeper_gui.cli.app import main as run_command_line
 
     return run_command_line(arguments)

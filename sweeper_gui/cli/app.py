@@ -118,8 +118,8 @@ def sweep(
 ) -> Code:
     """Sweep the named workspaces, or the next orphans.
 
-    Each is rechecked, set aside, confirmed by the registry, and only then removed. What is no orphan is skipped with the reason. One with doubts is only set aside. Without --yes it lists
-    everything and asks.
+    Each is rechecked, set aside, confirmed by the registry, and only then removed. What is no orphan is skipped with
+    the reason. One with doubts is only set aside. Without --yes it lists everything and asks.
 
     \b
     sweeper sweep --dry-run
@@ -214,7 +214,8 @@ def bind(run: Invocation) -> Code:
 def doctor(run: Invocation, as_json: Json = False) -> Code:
     """Check the whole set-up, and say what to mend.
 
-    Settings, volume, mount, permissions, registry, and how the two match. Exits with 0 where nothing is an error, 2 where the settings can't be used, else 3.
+    Settings, volume, mount, permissions, registry, and how the two match. Exits with 0 where nothing is an error, 2
+    where the settings can't be used, else 3.
     """
     return commands.doctor(run, as_json)
 
@@ -234,7 +235,7 @@ def engine() -> None:
     """Speak the engine's protocol on standard input and output."""
     from sweeper_gui.engine.process import serve
 
-    serve()
+    raise typer.Exit(serve())
 
 
 def main(arguments: list[str]) -> int:

@@ -18,10 +18,19 @@ def show_demo(run: Invocation, headless: bool) -> int:
         require_display("Use 'sweeper demo --headless' here, or connect with 'ssh -X'.")
     run.output.notice("making a throw-away volume …")
     with demo_volume() as demo:
-        # The demo's sessions must not be remembered beside those of real volumes; the window's engine inherits this.
+        _forget_real_volumes()
         os.environ["SWEEPER_STATE_DIR"] = str(demo.state_dir)
-        run.common = Common(config=str(demo.config))
+        run.common = Common(config=str(demo.config), root=str(demo.root))
         return _in_terminal(run) if headless else open_window(run)
+
+
+def _forget_real_volumes() -> None:
+    """Variables override a configuration file: none that is meant for a real volume may lead the demo there.
+
+    Nor may the demo's sessions be remembered beside those of real volumes. The window's engine inherits all this.
+    """
+    for name in [name for name in os.environ if name.startswith("SWEEPER_")]:
+        del os.environ[name]
 
 
 def _in_terminal(run: Invocation) -> Code:

@@ -1,7 +1,7 @@
 """One invocation of the command: its streams, its signals, the common options, and the way to settings and engine."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from sweeper_gui.cli.output import Output, plain
 from sweeper_gui.cli.progress import progress_for
 from sweeper_gui.cli.run import Session
 from sweeper_gui.cli.signals import Signals
+from sweeper_gui.engine.host import Host
 
 if TYPE_CHECKING:
     from sweeper_gui.settings import Settings
@@ -49,10 +50,17 @@ def _absolute(path: str | None) -> str | None:
     return os.path.abspath(path) if path else path
 
 
+def _local_host() -> Host:
+    from sweeper_gui.engine.local import LocalHost  # brings SQLAlchemy and httpx along
+
+    return LocalHost()
+
+
 class Invocation:
     """What a command works with."""
 
-    def __init__(self, output: Output, signals: Signals) -> None:
+    def __init__(self, output: Output, signals: Signals, host: Callable[[], Host] | None = None) -> None:
+        self._host = host or _local_host
         self.output = output
         self.signals = signals
         self.common = Common()
@@ -80,10 +88,8 @@ class Invocation:
     @contextmanager
     def session(self, settings: "Settings") -> Iterator[Session]:
         """An engine in this process, with these settings."""
-        from sweeper_gui.engine.local import LocalHost  # brings SQLAlchemy and httpx along
-
         watcher = progress_for(self.output.messages, self._progress_line)
-        session = Session(LocalHost(), self.signals, watcher)
+        session = Session(self._host(), self.signals, watcher)
         try:
             session.open(settings.to_wire())
             yield session

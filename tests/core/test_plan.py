@@ -15,6 +15,7 @@ from sweeper_gui.core.usage import Usage
 from sweeper_gui.core.verdict import Doubt, Status, Verdict
 from sweeper_gui.core.workspace import Identity, Kind, Workspace
 
+CAUTIOUS = Policy()
 BOTH_REMOVED = Policy(unexplained=Treatment.REMOVE, unsaved_work=Treatment.REMOVE)
 
 
@@ -101,7 +102,7 @@ def test_a_bytes_bound_does_not_put_every_other_orphan_into_the_confirmation() -
 def test_a_doubtful_one_is_only_set_aside_unless_policy_or_name_say_otherwise(doubt: Doubt) -> None:
     rows = [row("a", doubts=(doubt,))]
 
-    def treatment(request: Request, policy: Policy = Policy()) -> Treatment:
+    def treatment(request: Request, policy: Policy = CAUTIOUS) -> Treatment:
         return make_plan(rows, request, policy).candidates[0].treatment
 
     named = Request(names=(b"a",))
@@ -145,7 +146,7 @@ def test_the_digest_changes_with_everything_that_is_shown() -> None:
         changed(plan, allow_empty=True),
         changed(plan, remaining_orphans=3),
     ]
-    for replacement in (
+    replacements = (
         changed(first, treatment=Treatment.SET_ASIDE),
         changed(first, title="Login"),
         changed(first, owner="octocat"),
@@ -155,8 +156,8 @@ def test_the_digest_changes_with_everything_that_is_shown() -> None:
         changed(first, usage=changed(first.usage, newest_change_ns=1)),
         changed(first, workspace=changed(first.workspace, name=b"A")),
         changed(first, workspace=changed(first.workspace, identity=Identity(1, 2, 3, 5))),
-    ):
-        others.append(changed(plan, candidates=(replacement, *plan.candidates[1:])))
+    )
+    others += [changed(plan, candidates=(replacement, *plan.candidates[1:])) for replacement in replacements]
     digests = [plan.digest, *(other.digest for other in others)]
     assert len(set(digests)) == len(digests)
     assert make_plan([row("a"), row("b")], Request(names=(b"a", b"b", b"x")), Policy()).digest == plan.digest
@@ -235,7 +236,8 @@ def test_the_chosen_ones_keep_the_bounds_and_the_order(rows: list[Row], request:
 def test_a_doubt_is_removed_only_by_policy_or_by_name(rows: list[Row], request: Request, policy: Policy) -> None:
     for candidate in make_plan(rows, request, policy).candidates:
         if candidate.treatment is Treatment.REMOVE:
-            assert not request.set_aside and not request.allow_empty
+            assert not request.set_aside
+            assert not request.allow_empty
             by_name = bool(request.names) and request.remove_doubtful
             assert by_name or candidate.verdict.treatment(policy) is Treatment.REMOVE
 

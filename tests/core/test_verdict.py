@@ -41,15 +41,22 @@ ALIVE = Session("alive")
 DELETED = Session(ID, deleted=True, owner="octocat", deleted_at=NOW - 20 * DAY)
 
 
+WORKSPACE = Workspace(ID.encode(), Kind.DIRECTORY, id=ID, identity=Identity(1, 2, OLD_NS, OLD_NS))
+USAGE = Usage(4096, 100, 12, 3, OLD_NS, OLD_NS, measured_at=NOW - 60)
+TRUSTED = snapshot_of(ALIVE, DELETED)
+POLICY = Policy()
+CLOCK = Now(NOW)
+
+
 @dataclass(frozen=True)
 class Case:
     """Everything that `judge` is told. Unchanged it is an orphan without doubts."""
 
-    workspace: Workspace = Workspace(ID.encode(), Kind.DIRECTORY, id=ID, identity=Identity(1, 2, OLD_NS, OLD_NS))
-    usage: Usage | None = Usage(4096, 100, 12, 3, OLD_NS, OLD_NS, measured_at=NOW - 60)
-    snapshot: Snapshot | None = snapshot_of(ALIVE, DELETED)
-    policy: Policy = Policy()
-    now: Now = Now(NOW)
+    workspace: Workspace = WORKSPACE
+    usage: Usage | None = USAGE
+    snapshot: Snapshot | None = TRUSTED
+    policy: Policy = POLICY
+    now: Now = CLOCK
     allow_empty: bool = False
 
     def judged(self) -> Verdict:
@@ -446,9 +453,14 @@ def test_every_orphan_meets_every_condition(case: Case) -> None:
     verdict = case.judged()
     assume(verdict.orphan)
     workspace, usage, snapshot, policy, now = case.workspace, case.usage, case.snapshot, case.policy, case.now
-    assert workspace.kind is Kind.DIRECTORY and workspace.id is not None and workspace.identity is not None
-    assert not workspace.mounts and not workspace.used_by and not workspace.basename.startswith(b"keep-")
-    assert usage is not None and usage.complete
+    assert workspace.kind is Kind.DIRECTORY
+    assert workspace.id is not None
+    assert workspace.identity is not None
+    assert not workspace.mounts
+    assert not workspace.used_by
+    assert policy.protecting_pattern(workspace.name) is None
+    assert usage is not None
+    assert usage.complete
     assert snapshot is not None
     assert not snapshot.problems or (case.allow_empty and snapshot.only_empty)
     assert workspace.id not in snapshot.live_ids
