@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from PySide6.QtCore import QSize
+from PySide6.QtGui import QImage
 
 from sweeper_gui.storage.files import NameTaken, rename_exclusively
+from tests.support.display import display
 from tests.support.mounts import bind, ext4, tmpfs
 from tests.support.nobody import NOBODY, POPEN_AS_NOBODY, as_nobody, nobodys_directory
 from tests.support.slowfs import Fault, slow_volume
@@ -245,3 +249,28 @@ def test_a_fake_volume_holds_what_was_asked_for(tmp_path: Path):
     assert rows == [("a", 1), ("b", 1), ("d", 0)]
     assert volume.names() == {"a", "b", "c"}
     assert sum(1 for _ in (volume.root / "a" / "repo").rglob("*")) == 5
+
+
+_A_WINDOW = """
+from PySide6.QtWidgets import QApplication, QLineEdit
+application = QApplication([])
+line = QLineEdit()
+line.setWindowTitle("a window")
+line.resize(300, 100)
+line.returnPressed.connect(lambda: print(line.text(), flush=True) or application.quit())
+line.show()
+application.exec()
+"""
+
+
+def test_a_display_shows_a_real_window_and_takes_keys(tmp_path: Path):
+    with display() as screen:
+        command = [sys.executable, "-c", _A_WINDOW]
+        with subprocess.Popen(command, env=screen.environment, stdout=subprocess.PIPE, text=True) as program:
+            window = screen.window("a window")
+            screen.screenshot(tmp_path / "screen.png")
+            screen.xdotool("windowfocus", "--sync", window)
+            screen.xdotool("type", "hello")
+            screen.xdotool("key", "Return")
+            assert program.communicate(timeout=20)[0] == "hello\n"
+        assert QImage(str(tmp_path / "screen.png")).size() == QSize(1440, 900)
