@@ -83,7 +83,7 @@ def shared_from(mounts: Sequence[Mount], root: bytes, own: Mount) -> dict[bytes,
     inner = below(root, own.point)
     if inner is None:
         return {}
-    in_file_system = b"/".join(part for part in (own.root.rstrip(b"/"), inner) if part) or b"/"
+    in_file_system = own.root.rstrip(b"/") + (b"/" + inner if inner else b"") or b"/"
     found = {}
     for mount in mounts:
         if mount.device != own.device or mount.id == own.id:

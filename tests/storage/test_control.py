@@ -1,0 +1,153 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from sweeper_gui.settings import VolumeSettings
+from sweeper_gui.storage.control import Control, place_of
+from sweeper_gui.storage.lock import Lock, LockHeld, LockLost, holder_of
+from sweeper_gui.storage.volume import Volume, VolumeError
+from tests.support.mounts import bind, tmpfs
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "volume" / "root"
+    root.mkdir(parents=True)
+    return root
+
+
+def opened(root: Path, **more: object) -> tuple[Volume, VolumeSettings]:
+    settings = VolumeSettings(root=root, **more)  # type: ignore[arg-type]
+    return Volume(settings), settings
+
+
+def test_lies_beside_the_root_private_and_is_found_again(root: Path) -> None:
+    volume, settings = opened(root)
+    with volume:
+        assert Control.open_existing(volume, settings) is None
+        with Control.open_or_create(volume, settings) as control:
+            assert control.path == os.fsencode(root.parent / ".sweeper-root")
+        assert stat.S_IMODE((root.parent / ".sweeper-root").stat().st_mode) == 0o700
+        again = Control.open_existing(volume, settings)
+        assert again is not None
+        again.close()
+
+
+def test_lies_inside_a_root_that_is_a_mount_point_with_a_warning(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "mounted") as mounted:
+        volume, settings = opened(mounted)
+        with volume:
+            place = place_of(volume, settings)
+            assert place.path == os.fsencode(mounted / ".sweeper")
+            assert "another cleaner" in place.warning
+            Control.open_or_create(volume, settings).close()
+
+
+def test_link_in_its_place_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "evil").mkdir()
+    (root.parent / ".sweeper-root").symlink_to(tmp_path / "evil")
+    volume, settings = opened(root)
+    with volume, pytest.raises(VolumeError, match="a link or no directory"):
+        Control.open_or_create(volume, settings)
+    assert list((tmp_path / "evil").iterdir()) == []
+
+
+def test_directory_of_another_user_is_refused(root: Path) -> None:
+    (root.parent / ".sweeper-root").mkdir(mode=0o700)
+    os.chown(root.parent / ".sweeper-root", 12345, 12345)
+    volume, settings = opened(root)
+    with volume, pytest.raises(VolumeError, match="belongs to user 12345"):
+        Control.open_or_create(volume, settings)
+
+
+def test_directory_that_others_may_enter_is_refused(root: Path) -> None:
+    (root.parent / ".sweeper-root").mkdir()
+    (root.parent / ".sweeper-root").chmod(0o777)
+    volume, settings = opened(root)
+    with volume, pytest.raises(VolumeError, match="others may enter"):
+        Control.open_or_create(volume, settings)
+
+
+def test_directory_on_another_mount_is_refused(root: Path, tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "other") as other:
+        volume, settings = opened(root, control_dir=other / "control")
+        with volume, pytest.raises(VolumeError, match="another mount"):
+            Control.open_or_create(volume, settings)
+
+
+def test_mount_point_in_its_place_is_refused(root: Path) -> None:
+    with bind(root, root.parent / ".sweeper-root"):
+        volume, settings = opened(root)
+        with volume, pytest.raises(VolumeError, match="mount"):
+            Control.open_or_create(volume, settings)
+
+
+def test_place_among_the_workspaces_is_refused(root: Path) -> None:
+    (root.parent / "link").symlink_to(root)
+    volume, settings = opened(root, control_dir=root.parent / "link" / "control")
+    with volume, pytest.raises(VolumeError, match="among the workspaces"):
+        place_of(volume, settings)
+
+
+def test_place_that_holds_the_root_is_refused(root: Path) -> None:
+    (root.parent.parent / "link").symlink_to(root.parent.parent)
+    volume, settings = opened(root, control_dir=root.parent.parent / "link" / root.parent.name)
+    with volume, pytest.raises(VolumeError, match="holds the root"):
+        place_of(volume, settings)
+
+
+def test_team_shares_it(root: Path) -> None:
+    volume, settings = opened(root, control_group="daemon")
+    with volume, Control.open_or_create(volume, settings) as control:
+        sweep = control.new_sweep()
+        sweep.close()
+    for path in (root.parent / ".sweeper-root", root.parent / ".sweeper-root" / "sweeps" / sweep.id / "whole"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o2770
+        assert path.group() == "daemon"
+
+
+def test_unknown_group_is_an_error_with_its_name(root: Path) -> None:
+    volume, settings = opened(root, control_group="no-such-group")
+    with volume, pytest.raises(VolumeError, match="no-such-group"):
+        Control.open_or_create(volume, settings)
+
+
+def test_read_only_volume_says_so(tmp_path: Path, root: Path) -> None:
+    with bind(root.parent, tmp_path / "ro", "ro") as read_only:
+        volume, settings = opened(read_only / "root")
+        with volume, pytest.raises(VolumeError) as told:
+            Control.open_or_create(volume, settings)
+    assert "read-only" in f"{told.value} {told.value.hint}".lower()
+
+
+def test_lock_excludes_names_its_holder_and_is_released(root: Path) -> None:
+    volume, settings = opened(root)
+    with volume, Control.open_or_create(volume, settings) as control:
+        with Lock(control, "alice", "bastion", "sweep"):
+            assert "alice on bastion" in (holder_of(control) or "")
+            with pytest.raises(LockHeld, match="alice on bastion"):
+                Lock(control, "bob", "bastion", "sweep")
+        assert holder_of(control) is None
+        Lock(control, "bob", "bastion", "sweep").release()
+
+
+def test_lock_whose_file_was_replaced_is_lost(root: Path) -> None:
+    volume, settings = opened(root)
+    with volume, Control.open_or_create(volume, settings) as control, Lock(control, "a", "h", "sweep") as lock:
+        lock.renew()
+        (root.parent / ".sweeper-root" / "lock").rename(root.parent / "stolen")
+        (root.parent / ".sweeper-root" / "lock").write_text("")
+        with pytest.raises(LockLost, match="replaced"):
+            lock.renew()
+
+
+def test_lock_that_is_a_link_is_refused(root: Path, tmp_path: Path) -> None:
+    volume, settings = opened(root)
+    with volume, Control.open_or_create(volume, settings) as control:
+        (tmp_path / "victim").write_text("precious")
+        (root.parent / ".sweeper-root" / "lock").symlink_to(tmp_path / "victim")
+        with pytest.raises(VolumeError, match="lock"):
+            Lock(control, "a", "h", "sweep")
+    assert (tmp_path / "victim").read_text() == "precious"
