@@ -70,7 +70,7 @@ def show_listing(run: Invocation, session: Session, compared: Sequence[Compared]
         rows = tables.in_listing_order(session.rows.values())
         output.result(tables.volume_line(session.volume))
         if rows:
-            output.result("", tables.listing(rows, output.wide, now), "", tables.totals(rows))
+            output.result("", tables.listing(rows, now), "", tables.totals(rows))
     if session.registry is not None:
         output.result("", tables.registry_line(session.registry, now))
     _warn(run, session)

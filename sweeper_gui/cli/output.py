@@ -20,9 +20,7 @@ from sweeper_gui.cli.documents import Document, text_of
 from sweeper_gui.core.names import legible
 
 #: Wider than any table gets: a file or a pipe has no width, and names must not be cut for it.
-_UNBOUNDED = 100_000
-#: From this many columns on a table has its long form.
-WIDE = 116
+UNBOUNDED = 100_000
 
 
 class Output:
@@ -31,11 +29,6 @@ class Output:
     def __init__(self) -> None:
         self._out = _console(sys.stdout)
         self._err = _console(sys.stderr)
-
-    @property
-    def wide(self) -> bool:
-        """Whether results may have their long form: a wide terminal, or no terminal."""
-        return self._out.width >= WIDE
 
     @property
     def messages(self) -> Console:
@@ -120,14 +113,14 @@ def _message(label: str, style: str, text: str, hint: str) -> Text:
 
 
 def _console(stream: IO[str]) -> Console:
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _UNBOUNDED
+    width = None if stream.isatty() or "COLUMNS" in os.environ else UNBOUNDED
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False, legacy_windows=False)
 
 
 def _rendered(console: Console, parts: Sequence[RenderableType]) -> str:
     with console.capture() as captured:
         for part in parts:
-            console.print(part, soft_wrap=isinstance(part, Text) and console.width == _UNBOUNDED)
+            console.print(part, soft_wrap=isinstance(part, Text) and console.width == UNBOUNDED)
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 

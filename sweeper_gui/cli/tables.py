@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from sweeper_gui.cli.compare import Compared
 from sweeper_gui.cli.documents import time_text
+from sweeper_gui.cli.named_table import NamedTable
 from sweeper_gui.cli.output import plain, table
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result, TrashItem
@@ -52,26 +52,19 @@ def in_listing_order(rows: Iterable[Row]) -> list[Row]:
     return [row for group in by_status.values() for row in in_order(group, Order.OLDEST)]
 
 
-def listing(rows: Sequence[Row], wide: bool, now: float) -> RenderableType:
-    """The workspaces, on one line each where there is room, else the reason below the name."""
-    if not wide:
-        made = table("STATUS", "SIZE", "CHANGED", "WORKSPACE", right=("SIZE", "CHANGED"))
-        for row in rows:
-            made.add_row(_status(row), size(row.usage), _changed(row, now), _name_above(row.name, row.verdict.reason))
-        return made
+def listing(rows: Sequence[Row], now: float) -> NamedTable:
+    """The workspaces."""
     numbers = ("SIZE", "ENTRIES", "CHANGED")
-    made = table("STATUS", *numbers, "OWNER", "WORKSPACE", "REASON", right=numbers)
+    made = NamedTable("STATUS", *numbers, "OWNER", right=numbers, wide_only=("ENTRIES", "OWNER"))
     for row in rows:
-        entries = count_text(row.usage.entries) if row.usage else ""
-        owner = (row.session.owner if row.session else None) or ""
-        made.add_row(
-            _status(row),
+        made.add(
+            visible(row.name),
+            row.verdict.reason,
+            Text(row.status, style=_STATUS_STYLES[row.status]),
             size(row.usage),
-            entries,
+            count_text(row.usage.entries) if row.usage else "",
             _changed(row, now),
-            plain(owner),
-            Text(visible(row.name)),
-            plain(row.verdict.reason),
+            plain((row.session.owner if row.session else None) or ""),
         )
     return made
 
@@ -111,13 +104,13 @@ def registry_line(registry: RegistryState, now: float) -> Text:
     return plain(line)
 
 
-def comparison(compared: Sequence[Compared]) -> RenderableType:
+def comparison(compared: Sequence[Compared]) -> NamedTable:
     """What Sweeper would do with each name of the list, and why."""
-    made = table("VERDICT", "STATUS", "WORKSPACE")
+    made = NamedTable("VERDICT", "STATUS")
     for one in compared:
         style = "green" if one.verdict == "keep" else "yellow"
         reason = one.reason + _doubts(one.doubts)
-        made.add_row(Text(one.verdict, style=style), plain(one.status), _name_above(one.name, reason))
+        made.add(visible(one.name), reason, Text(one.verdict, style=style), plain(one.status))
     return made
 
 
@@ -157,10 +150,7 @@ def report_parts(report: Report) -> list[RenderableType]:
     """One line per outcome, what was not touched, and the sum."""
     parts: list[RenderableType] = []
     if report.outcomes:
-        made = table("OUTCOME", "ENTRIES", "FREED", "WORKSPACE", right=("ENTRIES", "FREED"))
-        for outcome in report.outcomes:
-            made.add_row(*_outcome_cells(outcome))
-        parts.append(made)
+        parts.append(_outcomes(report.outcomes))
     if report.untouched:
         parts.append(Text("\nUntouched:"))
         parts += [Text(f"  {visible(name)}") for name in report.untouched]
@@ -168,18 +158,24 @@ def report_parts(report: Report) -> list[RenderableType]:
     return parts
 
 
-def _outcome_cells(outcome: Outcome) -> tuple[Text, str, str, Text]:
-    reason = outcome.reason
-    if outcome.error_count:
-        shown = "; ".join(outcome.errors)
-        more = outcome.error_count - len(outcome.errors)
-        reason = "; ".join(part for part in (reason, shown, f"{more} more errors" if more > 0 else "") if part)
-    return (
-        Text(outcome.result, style=_RESULT_STYLES[outcome.result]),
-        count_text(outcome.entries_removed) if outcome.entries_removed else "",
-        size_text(outcome.bytes_freed) if outcome.bytes_freed else "",
-        _name_above(outcome.name, reason),
-    )
+def _outcomes(outcomes: Sequence[Outcome]) -> NamedTable:
+    made = NamedTable("OUTCOME", "ENTRIES", "FREED", right=("ENTRIES", "FREED"))
+    for outcome in outcomes:
+        made.add(
+            visible(outcome.name),
+            _outcome_reason(outcome),
+            Text(outcome.result, style=_RESULT_STYLES[outcome.result]),
+            count_text(outcome.entries_removed) if outcome.entries_removed else "",
+            size_text(outcome.bytes_freed) if outcome.bytes_freed else "",
+        )
+    return made
+
+
+def _outcome_reason(outcome: Outcome) -> str:
+    new = [error for error in outcome.errors if error != outcome.reason]
+    more = outcome.error_count - len(outcome.errors)
+    left = f"{_plural(more, 'more error')}" if more > 0 else ""
+    return "; ".join(part for part in (outcome.reason, *new, left) if part)
 
 
 def _sum(report: Report) -> Text:
@@ -197,20 +193,20 @@ def _sum(report: Report) -> Text:
     return plain(line, style="bold")
 
 
-def _candidates(candidates: Sequence[Candidate], now: float) -> Table:
-    made = table("ACTION", "SIZE", "CHANGED", "WORKSPACE", right=("SIZE", "CHANGED"))
+def _candidates(candidates: Sequence[Candidate], now: float) -> NamedTable:
+    made = NamedTable("ACTION", "SIZE", "CHANGED", right=("SIZE", "CHANGED"))
     for candidate in candidates:
         changed = age_text(now - candidate.usage.newest_change_ns / 1e9)
         who = ", ".join(part for part in (candidate.title, candidate.owner) if part)
         reason = candidate.verdict.reason + _doubts(candidate.verdict.doubts) + (f" [{who}]" if who else "")
-        made.add_row(candidate.treatment, size(candidate.usage), changed, _name_above(candidate.name, reason))
+        made.add(visible(candidate.name), reason, candidate.treatment, size(candidate.usage), changed)
     return made
 
 
-def _refused(plan: Plan) -> Table:
-    made = table("WORKSPACE", "REASON")
+def _refused(plan: Plan) -> NamedTable:
+    made = NamedTable()
     for refused in plan.refused:
-        made.add_row(Text(visible(refused.name)), plain(refused.reason))
+        made.add(visible(refused.name), refused.reason)
     return made
 
 
@@ -221,14 +217,15 @@ def trash_parts(trash: Trash, now: float) -> list[RenderableType]:
     """What is set aside or unfinished."""
     if not trash.items:
         return [plain(f"Nothing is set aside in {trash.path or 'the control directory'}.")]
-    made = table("STATE", "SIZE", "SET ASIDE", "EXPIRES", "WORKSPACE", right=("SIZE",))
+    made = NamedTable("STATE", "SIZE", "SET ASIDE", "EXPIRES", right=("SIZE",))
     for item in trash.items:
-        made.add_row(
+        made.add(
+            visible(item.name),
+            _trash_reason(item),
             _trash_state(item),
             size_text(item.allocated),
             f"{age_text(now - item.set_aside_at)} ago",
             _expiry(item, now),
-            _name_above(item.name, _trash_reason(item)),
         )
     total = sum(item.allocated for item in trash.items)
     line = f"{_plural(len(trash.items), 'workspace')}, {size_text(total)}, in {trash.path}"
@@ -256,7 +253,7 @@ def history_parts(sweeps: Sequence[PastSweep]) -> list[RenderableType]:
     """Past sweeps, one line each."""
     if not sweeps:
         return [Text("No sweep has been recorded on this volume.")]
-    made = table("STARTED", "KIND", "ENDING", "FREED", "SWEEP", right=("FREED",))
+    made = NamedTable("STARTED", "KIND", "ENDING", "FREED", right=("FREED",), names="SWEEP", reasons="WHAT")
     for sweep in sweeps:
         counts = ", ".join(
             f"{count_text(number)} {result}"
@@ -265,12 +262,13 @@ def history_parts(sweeps: Sequence[PastSweep]) -> list[RenderableType]:
         )
         who = f"by {sweep.by} on {sweep.host}" if sweep.host else f"by {sweep.by}"
         what = "; ".join(part for part in (counts, who if sweep.by else "", sweep.problem) if part)
-        made.add_row(
+        made.add(
+            visible(sweep.sweep_id),
+            what,
             time_text(sweep.started_at) or "",
             plain(sweep.kind),
             plain(sweep.ending or "unfinished", style="" if sweep.ending is Ending.DONE else "yellow"),
             size_text(sum(outcome.bytes_freed for outcome in sweep.outcomes)),
-            _name_above(sweep.sweep_id.encode("utf-8", "surrogateescape"), what),
         )
     return [made]
 
@@ -296,20 +294,9 @@ def size(usage: Usage | None) -> str:
     return size_text(usage.allocated) if usage.complete else f"≥ {size_text(usage.allocated)}"
 
 
-def _status(row: Row) -> Text:
-    return Text(row.status, style=_STATUS_STYLES[row.status])
-
-
 def _changed(row: Row, now: float) -> str:
     changed = row.last_change_ns
     return "" if changed is None else age_text(now - changed / 1e9)
-
-
-def _name_above(name: bytes, below: str) -> Text:
-    text = Text(visible(name))
-    if below:
-        text.append("\n").append(plain("  " + below, style="dim"))
-    return text
 
 
 def _doubts(doubts: Sequence[str]) -> str:

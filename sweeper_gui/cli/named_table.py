@@ -1,0 +1,67 @@
+"""A table of workspaces: each with its facts, its name and a reason, on one line where there is room for it."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from sweeper_gui.cli.output import UNBOUNDED, plain, table
+
+#: From this many columns on the reason stands beside the name, below that beneath it.
+WIDE = 116
+#: A name of this length, a UUID's and a bit, is not broken on a terminal; a longer one is.
+_UNBROKEN = 40
+
+
+class NamedTable:
+    """Chooses its form when it is printed, by the width that it is given.
+
+    Columns in `right` are aligned to the right, those in `wide_only` left out where room is short.
+    """
+
+    def __init__(
+        self,
+        *columns: str,
+        right: Sequence[str] = (),
+        wide_only: Sequence[str] = (),
+        names: str = "WORKSPACE",
+        reasons: str = "REASON",
+    ) -> None:
+        self._columns = columns
+        self._right = right
+        self._wide_only = wide_only
+        self._names = names
+        self._reasons = reasons
+        self._rows: list[tuple[Sequence[str | Text], str, str]] = []
+
+    def add(self, name: str, reason: str, *cells: str | Text) -> None:
+        """A row; the name is one that may be shown (`visible`), the reason any text."""
+        self._rows.append((cells, name, reason))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._long(options.max_width) if options.max_width >= WIDE else self._short()
+
+    def _long(self, width: int) -> Table:
+        made = table(*self._columns, self._names, self._reasons, right=self._right)
+        longest = max((len(name) for _, name, _ in self._rows), default=0)
+        made.columns[-2].width = longest if width >= UNBOUNDED else min(longest, _UNBROKEN)
+        for cells, name, reason in self._rows:
+            made.add_row(*cells, Text(name), plain(reason))
+        return made
+
+    def _short(self) -> Table:
+        shown = [column not in self._wide_only for column in self._columns]
+        columns = [column for column, kept in zip(self._columns, shown, strict=True) if kept]
+        made = table(*columns, self._names, right=self._right)
+        for cells, name, reason in self._rows:
+            kept_cells = [cell for cell, kept in zip(cells, shown, strict=True) if kept]
+            made.add_row(*kept_cells, _above(name, reason))
+        return made
+
+
+def _above(name: str, reason: str) -> Text:
+    text = Text(name)
+    if reason:
+        text.append("\n").append(plain("  " + reason, style="dim"))
+    return text
