@@ -9,6 +9,7 @@ from sweeper_gui.registries.base import Attempt, RegistryError
 from sweeper_gui.registries.document import MAX_BYTES, sessions_in
 from sweeper_gui.registries.rows import Sessions
 from sweeper_gui.settings.model import RegistrySettings, file_path
+from sweeper_gui.settings.opening import open_named
 
 _CHUNK = 1 << 20
 
@@ -25,10 +26,8 @@ def read_file(settings: RegistrySettings, attempt: Attempt) -> Sessions:
 
 def _stable_content(path: Path, attempt: Attempt) -> bytes:
     """The content, unless somebody wrote to it or replaced it meanwhile: then half of it may be the old one."""
-    # O_NONBLOCK: a pipe without a writer would never open
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb", buffering=0) as file:
-        before = os.fstat(descriptor)
+    with open_named(path) as file:
+        before = os.fstat(file.fileno())
         if not stat.S_ISREG(before.st_mode):
             raise RegistryError("is not a regular file")
         data = bytearray()
@@ -37,7 +36,7 @@ def _stable_content(path: Path, attempt: Attempt) -> bytes:
             data += chunk
             if len(data) > MAX_BYTES:
                 raise RegistryError(f"is larger than {MAX_BYTES >> 20} MiB")
-        after = (os.fstat(descriptor), os.stat(path))
+        after = (os.fstat(file.fileno()), os.stat(path))
     if any(_state(status) != _state(before) for status in after) or len(data) != before.st_size:
         raise RegistryError("was written while it was read", "try again; write a new file and rename it into place")
     return bytes(data)

@@ -16,6 +16,7 @@ from sweeper_gui.registries.base import Attempt, RegistryError, quoted
 from sweeper_gui.registries.document import MAX_BYTES, items_in, parse_json
 from sweeper_gui.registries.rows import Gatherer, Sessions, from_objects
 from sweeper_gui.settings.model import RegistrySettings
+from sweeper_gui.settings.opening import open_named
 
 # They log every URL, parameters and all.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -95,9 +96,8 @@ def _token(settings: RegistrySettings) -> str:
 
 def _token_in(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb", buffering=0) as file:
-            return (file.read(_MAX_TOKEN_BYTES) or b"").decode("ascii", "replace").strip()
+        with open_named(path) as file:
+            return file.read(_MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
     except OSError as error:
         raise RegistryError(f"has no token: the file {path} can't be read: {error.strerror}") from None
 

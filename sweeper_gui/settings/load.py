@@ -5,7 +5,7 @@ import os
 import shlex
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from sweeper_gui.settings import secrets, toml
 from sweeper_gui.settings.model import SECTIONS, Layer, Settings, Variable, field_names, kind_of
+from sweeper_gui.settings.opening import open_named
 from sweeper_gui.settings.problems import Problem, SettingsError
 from sweeper_gui.settings.roots import dangerous_root, known_homes
 
@@ -67,17 +68,27 @@ def load_settings(
     return _Union(sources, environ).settings(file.path if file else None)
 
 
-def find_config(config: Path | None, environ: Mapping[str, str]) -> tuple[Path, bool] | None:
-    """The first configuration file there may be, and whether it was asked for by name; None if there is none."""
+def find_config(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file: the given one, $SWEEPER_CONFIG's, this user's, the host's; None if there is none.
+
+    The first two are not looked for: where one was asked for and is missing, nothing else will do.
+    """
     if config is not None:
-        return config, True
+        return config
     if environ.get("SWEEPER_CONFIG"):
-        return Path(environ["SWEEPER_CONFIG"]), True
-    for place in (platformdirs.user_config_path("sweeper") / FILE_NAME, SITE_CONFIG):
-        # lexists: a dangling link or a file that may not be read is an error to be told, not one to look past
-        if os.path.lexists(place):
-            return place, False
-    return None
+        return Path(environ["SWEEPER_CONFIG"])
+    return next(filter(_is_there, (platformdirs.user_config_path("sweeper") / FILE_NAME, SITE_CONFIG)), None)
+
+
+def _is_there(place: Path) -> bool:
+    """Whether there is something, be it a dangling link or out of reach: that is to be told, not to be looked past."""
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 # --- sources of values -----------------------------------------------------------------------------------------------
@@ -121,7 +132,7 @@ def _read_file(config: Path | None, environ: Mapping[str, str]) -> _Source | Non
     found = find_config(config, environ)
     if found is None:
         return None
-    path = found[0].absolute()
+    path = found.absolute()
     text, mode = _read_text(path)
     try:
         document = toml.parse(text)
@@ -140,19 +151,12 @@ def _read_file(config: Path | None, environ: Mapping[str, str]) -> _Source | Non
 def _read_text(path: Path) -> tuple[str, int]:
     """The file's text and mode. Only one that nobody else can change is read: it says what may be deleted."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open_named(path) as file:
+            status = os.fstat(file.fileno())
+            _refuse_unsafe(path, status)
+            data = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise _unreadable(path, f"can't be read: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _unreadable(path, "is not a regular file")
-        if status.st_uid not in (0, os.geteuid()):
-            raise _unreadable(path, f"belongs to another user (uid {status.st_uid}): it must be yours or root's")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            who = "anyone" if status.st_mode & stat.S_IWOTH else "its group"
-            raise _unreadable(path, f"can be changed by {who}: chmod go-w {shlex.quote(str(path))}")
-        data = file.read(MAX_CONFIG_BYTES + 1)
     if len(data) > MAX_CONFIG_BYTES:
         raise _unreadable(path, f"is larger than {MAX_CONFIG_BYTES >> 10} KiB")
     try:
@@ -160,6 +164,16 @@ def _read_text(path: Path) -> tuple[str, int]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SettingsError([Problem("", "", path, line, "is not UTF-8")]) from None
+
+
+def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _unreadable(path, "is not a regular file")
+    if status.st_uid not in (0, os.geteuid()):
+        raise _unreadable(path, f"belongs to another user (uid {status.st_uid}): it must be yours or root's")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        who = "anyone" if status.st_mode & stat.S_IWOTH else "its group"
+        raise _unreadable(path, f"can be changed by {who}: chmod go-w {shlex.quote(str(path))}")
 
 
 def _unreadable(path: Path, message: str) -> SettingsError:
@@ -201,7 +215,7 @@ def _read_variables(environ: Mapping[str, str]) -> _Source:
             _take_variable(source, section, key, environ[name], name)
         elif section in _SHORT and not separator:
             _take_variable(source, *_SHORT[section], environ[name], name)
-        elif separator or _resembles(name, _variable_names()):
+        elif separator or _resembles(name, _variable_names()):  # others may have variables of this prefix too
             source.problems.append(Problem(name, "", None, None, _unknown(name, _variable_names(), "variable")))
     return source
 
@@ -388,17 +402,14 @@ def _filled_in(written: str, values: dict[str, str]) -> str:
 
 
 def _shown_source(written: object) -> str:
-    """A source that may be wrong. Where it can't even be split, nobody knows where its secret is."""
+    """A source that may be wrong: where it can't be taken apart, nobody knows where its secret is."""
     if not isinstance(written, str):
         return ""
-    from_known_kind: Callable[[str], object] = kind_of
     try:
-        from_known_kind(written)
+        kind_of(written)
     except ValueError:
         return _quoted(secrets.masked_wholly(written))
-    if "@" in written and secrets.masked(written) == written and not written.startswith(("exec:", "file:")):
-        return _quoted(secrets.masked_wholly(written))
-    return _quoted(secrets.masked(written))
+    return _quoted(secrets.masked_if_sure(written))
 
 
 def _known_part(location: tuple[int | str, ...]) -> Location:
@@ -439,5 +450,7 @@ def _unknown(name: str, known: Iterable[str], what: str) -> str:
 
 
 def _resembles(name: str, known: Iterable[str]) -> str | None:
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
-    return matches[0] if matches else None
+    # Without the prefix that all variables share: it would make any two of them look alike.
+    by_short = {one.removeprefix(PREFIX): one for one in known}
+    matches = difflib.get_close_matches(name.removeprefix(PREFIX), by_short, n=1, cutoff=0.75)
+    return by_short[matches[0]] if matches else None

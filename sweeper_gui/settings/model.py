@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import msgspec
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -346,6 +347,10 @@ class Settings(_Section):
     policy: PolicySettings = PolicySettings()
     sweep: SweepSettings = SweepSettings()
     config_file: Path | None = None
+
+    def rules(self, pinned: frozenset[bytes] = frozenset()) -> Policy:
+        """The whole policy for `judge`: the section's, with the volume's id pattern and the pinned names."""
+        return msgspec.structs.replace(self.policy.policy(pinned), id_pattern=self.volume.id_pattern)
 
     def to_wire(self) -> bytes:
         """JSON with the secrets in it, for the engine's ears only."""

@@ -12,11 +12,12 @@ _SECRET_WORD = (
     r"(?:pass(?:word|wd|phrase|code)?|pwd|pw|secret|token|api[-_]?key|access[-_]?key|auth(?:orization)?|bearer"
     r"|credentials?|sig(?:nature)?|jwt|cookie|session[-_]?key|private[-_]?key)"
 )
-_USER_INFO = re.compile(r"(?<=://)(?P<user>[^/?#@:\s'\"]*)(?P<password>:[^/?#\s'\"]*)?@")
-_PARAMETER = re.compile(
-    rf"(?P<key>[?&;](?:[^=&#\s]*[-_.])?(?:[a-z]*{_SECRET_WORD}|key)(?:[-_.][^=&#\s]*)?=)(?P<value>[^&#\s'\"]+)",
-    re.IGNORECASE,
-)
+_SECRET_KEY = rf"(?:[^=&#\s]*[-_.])?(?:[a-z]*{_SECRET_WORD}|key)(?:[-_.][^=&#\s]*)?="
+# In a command a URL ends at a quote or white space, elsewhere a password may hold those.
+_USER_INFO = re.compile(r"(?<=://)(?P<user>[^/?#@:]*)(?P<password>:[^/?#]*)?@")
+_USER_INFO_IN_COMMAND = re.compile(r"(?<=://)(?P<user>[^/?#@:\s'\"]*)(?P<password>:[^/?#\s'\"]*)?@")
+_PARAMETER = re.compile(rf"(?P<key>[?&;]{_SECRET_KEY})(?P<value>[^&#]+)", re.IGNORECASE)
+_PARAMETER_IN_COMMAND = re.compile(rf"(?P<key>[?&;]{_SECRET_KEY})(?P<value>[^&#\s'\"]+)", re.IGNORECASE)
 _ASSIGNMENT = re.compile(
     rf"(?P<key>(?:(?<![A-Za-z0-9_])--?[a-z0-9_-]*{_SECRET_WORD}(?![a-z])[a-z0-9_-]*\s+"
     rf"|[a-z0-9_-]*{_SECRET_WORD}(?![a-z])[a-z0-9_-]*\s*[=:]\s*)(?:(?:bearer|basic|token)\s+)?)"
@@ -31,17 +32,27 @@ def masked(source: str) -> str:
     Hidden are a URL's password (of HTTP URLs the user too: a token may stand there), URL parameters and options of a
     command that are called like a secret. References to variables (``${NAME}``) are no secrets and stay.
     """
-    whole_user_info = not source.lower().startswith(("postgres", "sqlite"))
-    shown = _USER_INFO.sub(lambda match: _masked_user_info(match, whole_user_info), source)
-    shown = _PARAMETER.sub(_masked_value, shown)
-    if source.startswith("exec:"):
-        shown = _ASSIGNMENT.sub(_masked_value, shown)
-    return shown
+    in_command = source.startswith("exec:")
+    user_info = _USER_INFO_IN_COMMAND if in_command else _USER_INFO
+    shown = user_info.sub(lambda match: _masked_user_info(match, whole=not _is_sql(source)), source)
+    shown = (_PARAMETER_IN_COMMAND if in_command else _PARAMETER).sub(_masked_value, shown)
+    return _ASSIGNMENT.sub(_masked_value, shown) if in_command else shown
+
+
+def masked_if_sure(source: str) -> str:
+    """As `masked`, for a source that may be malformed: a password may hold the character that seems to end it."""
+    if not source.startswith(("exec:", "file:")) and "@" in _USER_INFO.sub("", source):
+        return masked_wholly(source)
+    return masked(source)
 
 
 def contains_secret(source: str) -> bool:
     """Whether something in it would have to be hidden."""
     return masked(source) != source
+
+
+def _is_sql(source: str) -> bool:
+    return source.lower().startswith(("postgres", "sqlite"))
 
 
 def masked_wholly(source: str) -> str:
@@ -68,13 +79,14 @@ def _masked_value(match: re.Match[str]) -> str:
 
 def secrets_in(source: str) -> set[str]:
     """The secrets that `masked` hides, as they stand there and as they are used (``%40`` is an '@')."""
+    in_command = source.startswith("exec:")
     found: set[str] = set()
-    for match in _USER_INFO.finditer(source):
+    for match in (_USER_INFO_IN_COMMAND if in_command else _USER_INFO).finditer(source):
         found.add((match["password"] or "")[1:])
-        if not source.lower().startswith(("postgres", "sqlite")):
+        if not _is_sql(source):
             found.add(match["user"])
-    found |= {match["value"] for match in _PARAMETER.finditer(source)}
-    if source.startswith("exec:"):
+    found |= {match["value"] for match in (_PARAMETER_IN_COMMAND if in_command else _PARAMETER).finditer(source)}
+    if in_command:
         found |= {match["value"].strip("'\"") for match in _ASSIGNMENT.finditer(source)}
     return found | {unquote(secret) for secret in found}
 

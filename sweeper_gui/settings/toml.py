@@ -33,14 +33,11 @@ def line_of(text: str, path: Path) -> int | None:
         return None
     lacking, having = 0, len(lines)
     while having - lacking > 1:
-        middle = (lacking + having) // 2
-        probe = middle
+        middle = probe = (lacking + having) // 2
         while probe < having and (found := _has(_beginning(lines, probe), path)) is None:
-            probe += 1
-        if probe >= having:
-            having = middle  # all beginnings from here on break off inside the statement that has it
-        elif found:
-            having = probe if probe == middle else middle
+            probe += 1  # breaks off inside a statement
+        if probe == having or found:
+            having = middle
         else:
             lacking = probe
     return lacking + 1
