@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -209,6 +209,13 @@ def _postgresql_engine(settings: RegistrySettings, attempt: Attempt, stack: Exit
         stack.enter_context(_cuttable(connection.fileno(), attempt))
         return connection
 
+    @event.listens_for(engine, "handle_error")
+    def close_cursor(context: ExceptionContext) -> None:
+        driver_cursor: Any = context.cursor
+        if context.is_disconnect and driver_cursor is not None:  # SQLAlchemy leaves that one to the collector
+            driver_cursor.connection.close()
+            driver_cursor.close()
+
     return engine
 
 
@@ -248,6 +255,7 @@ def _connection_hint(text: str) -> str:
 
 _OTHER_ERROR = ("refuses the query: {}", "check 'query': is this the right database?")
 _POSTGRESQL_ERRORS = {
+    "0A": ("has a query that is no plain SELECT: {}", _ONE_SELECT),
     "25006": ("has a query that wants to write: {}", _ONE_SELECT),
     "42501": ("does not let this user read the table: {}", "GRANT SELECT ON … TO this user"),
     "42601": ("does not understand the query: {}", _ONE_SELECT),
