@@ -14,7 +14,7 @@ from sweeper_gui.cli.invocation import Invocation
 from sweeper_gui.cli.names import names_from, read_names
 from sweeper_gui.cli.output import plain
 from sweeper_gui.cli.run import Session
-from sweeper_gui.core.outcome import Outcome, Report, Result, TrashItem, TrashState
+from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem, TrashState
 from sweeper_gui.core.plan import Order, Plan
 from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.units import size_text
@@ -198,24 +198,37 @@ def _defer(run: Invocation, seconds: float) -> None:
 
 
 def _nothing_to_sweep(run: Invocation, session: Session, plan: Plan, options: SweepOptions) -> Code:
-    _warn(run, session)
-    report = Report("", (), remaining_orphans=plan.remaining_orphans, dry_run=options.dry_run)
-    code = _report(run, _with_refused(report, plan), options.as_json)
+    problem, hint = _distrust(session)
+    if not problem:
+        _warn(run, session)
+    report = Report(
+        "",
+        (),
+        Ending.STOPPED if problem else Ending.DONE,
+        problem,
+        remaining_orphans=plan.remaining_orphans,
+        dry_run=options.dry_run,
+    )
+    code = _report(run, _with_refused(report, plan), options.as_json, hint)
     if plan.candidates and plan.max_bytes is not None:
         smallest = min(candidate.usage.allocated for candidate in plan.candidates)
         run.output.warning(f"no orphan fits into {size_text(plan.max_bytes)}: the smallest has {size_text(smallest)}")
-    distrusted = session.registry is not None and not session.registry.trusted
-    if distrusted or (session.volume is not None and session.volume.error):
-        return Code.UNTRUSTED
     return code
+
+
+def _distrust(session: Session) -> tuple[str, str]:
+    """Why the registry can't be trusted, and what to do; empty where it can."""
+    registry = session.registry
+    if registry is None or registry.trusted:
+        return "", ""
+    hint = next((source.hint for source in registry.sources if source.error), "'sweeper doctor' says more.")
+    return next(iter(registry.problems), "the registry can't be trusted"), hint
 
 
 def _show_plan(run: Invocation, plan: Plan, to_result: bool) -> None:
     show = run.output.result if to_result else run.output.notice
-    show(*tables.plan_parts(plan, time.time()), "")
-    run.output.notice(
-        plain("Who uses a workspace on another host, or as another user, can't be seen from here.", style="dim")
-    )
+    blind = "Who uses a workspace on another host, or as another user, can't be seen from here."
+    show(*tables.plan_parts(plan, time.time()), "", plain(blind, style="dim"), "")
 
 
 def _with_refused(report: Report, plan: Plan) -> Report:
@@ -235,13 +248,13 @@ def _agreed(run: Invocation, question: str) -> bool:
     return False
 
 
-def _report(run: Invocation, report: Report, as_json: bool) -> Code:
+def _report(run: Invocation, report: Report, as_json: bool, hint: str = "") -> Code:
     if as_json:
         run.output.document(documents.report(report))
     else:
         run.output.result(*tables.report_parts(report))
     if report.problem:
-        run.output.warning(report.problem)
+        run.output.warning(report.problem, hint)
     return code_of(report)
 
 

@@ -44,7 +44,7 @@ class NamedTable:
 
     def _long(self, width: int) -> Table:
         made = table(*self._columns, self._names, self._reasons, right=self._right)
-        longest = max((len(name) for _, name, _ in self._rows), default=0)
+        longest = max(len(name) for name in (self._names, *(name for _, name, _ in self._rows)))
         made.columns[-2].width = longest if width >= UNBOUNDED else min(longest, _UNBROKEN)
         for cells, name, reason in self._rows:
             made.add_row(*cells, Text(name), plain(reason))

@@ -184,7 +184,7 @@ def _sum(report: Report) -> Text:
     if report.dry_run:
         start = "Dry run, nothing was changed: "
     line = start + (", ".join(counts) or "nothing done")
-    line += f"; {size_text(report.bytes_freed)} freed in {age_text(report.seconds)}"
+    line += f"; {size_text(report.bytes_freed)} freed in {_seconds(report.seconds)}"
     if report.untouched:
         line += f"; {count_text(len(report.untouched))} untouched"
     if report.remaining_orphans:
@@ -197,8 +197,8 @@ def _candidates(candidates: Sequence[Candidate], now: float) -> NamedTable:
     made = NamedTable("ACTION", "SIZE", "CHANGED", right=("SIZE", "CHANGED"))
     for candidate in candidates:
         changed = age_text(now - candidate.usage.newest_change_ns / 1e9)
-        who = ", ".join(part for part in (candidate.title, candidate.owner) if part)
-        reason = candidate.verdict.reason + _doubts(candidate.verdict.doubts) + (f" [{who}]" if who else "")
+        title = f" · {candidate.title}" if candidate.title else ""
+        reason = candidate.verdict.reason + _doubts(candidate.verdict.doubts) + title
         made.add(visible(candidate.name), reason, candidate.treatment, size(candidate.usage), changed)
     return made
 
@@ -299,12 +299,18 @@ def _changed(row: Row, now: float) -> str:
     return "" if changed is None else age_text(now - changed / 1e9)
 
 
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else age_text(seconds)
+
+
 def _doubts(doubts: Sequence[str]) -> str:
     return f" (doubts: {', '.join(doubts)})" if doubts else ""
 
 
 def _total(rows: Iterable[Row]) -> str:
     measured = [row.usage for row in rows if row.usage]
+    if not measured:
+        return ""
     whole = all(usage.complete for usage in measured)
     text = size_text(sum(usage.allocated for usage in measured))
     return text if whole else f"≥ {text}"

@@ -48,8 +48,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     At most `cap` of them are swept, in order, counting successes only, and none more once their allocated bytes reach
     `max_bytes`; None means no bound. The candidates beyond the cap are reserves. `allow_empty` carries a person's word
-    that an empty registry is right for these names. `remaining_orphans` counts the volume's known orphans when the
-    plan was made, the planned ones included.
+    that an empty registry is right for these names. `remaining_orphans` counts the volume's orphans when the plan was
+    made, the planned ones included; those count too that are orphans by all that is known before they are measured.
     """
 
     candidates: tuple[Candidate, ...]
@@ -138,9 +138,14 @@ def make_plan(rows: Sequence[Row], request: Request, policy: Policy) -> Plan:
         order=request.order,
         explicit=request.explicit,
         allow_empty=request.allow_empty and request.explicit,
-        remaining_orphans=len(orphans),
+        remaining_orphans=len(orphans) + sum(_may_be_orphan(row) for row in rows),
     )
     return plan if request.explicit else _without_most_reserves(plan)
+
+
+def _may_be_orphan(row: Row) -> bool:
+    """Whether only its size and newest change are missing: a capped plan measures no more than it needs."""
+    return row.status is Status.UNMEASURED and row.usage is None
 
 
 def _without_most_reserves(plan: Plan) -> Plan:

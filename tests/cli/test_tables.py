@@ -99,7 +99,7 @@ def test_a_report_tells_each_end_and_the_sum() -> None:
     assert "recent: last change 3 hours ago" in text
     assert "Untouched:\n  w4" in text
     last = text.splitlines()[-1]
-    assert last == ("Cancelled: 1 removed, 1 skipped, 1 failed; 1.5 GB freed in 9 s; 1 untouched; 5 orphans remain")
+    assert last == ("Cancelled: 1 removed, 1 skipped, 1 failed; 1.5 GB freed in 9.0 s; 1 untouched; 5 orphans remain")
 
 
 def test_a_dry_run_never_reads_as_done() -> None:

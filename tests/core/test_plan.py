@@ -57,6 +57,14 @@ def test_the_next_orphans_come_oldest_first_with_reserves_behind_them() -> None:
     assert plan.remaining_orphans == 4
 
 
+def test_those_not_measured_yet_count_as_remaining_and_are_not_planned() -> None:
+    unmeasured = changed(row("u", Status.UNMEASURED), usage=None)
+    unreadable = row("x", Status.UNMEASURED)
+    plan = make_plan([*ROWS, unmeasured, unreadable], Request(), Policy())
+    assert plan.remaining_orphans == 5
+    assert "u" not in names(plan)
+
+
 def test_the_largest_come_first_where_that_is_asked() -> None:
     assert names(make_plan(ROWS, Request(order=Order.LARGEST), Policy())) == ["d", "c", "b", "a"]
 
