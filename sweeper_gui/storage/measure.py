@@ -71,7 +71,7 @@ def measure_now(
     return results[0]
 
 
-class _Measuring(Walk):
+class _Measuring(Walk[Node]):
     """Measuring one workspace."""
 
     def __init__(
@@ -96,20 +96,17 @@ class _Measuring(Walk):
         self._children_cut = False
 
     @override
-    def begin(self, status: os.stat_result) -> None:
+    def begin(self, top: Node, status: os.stat_result) -> None:
         self._top = status
         self._measured_at = time.time()
-        with self.lock:
-            self.allocated += status.st_blocks * 512
-            self.apparent += status.st_size
-            self.listed(Node(self.tree, None, b"", status.st_ino), status)
+        self.listed(top, status)
 
     @override
-    def node(self, parent: Node, name: bytes, inode: int, blocks: int) -> Node:
+    def node(self, parent: Node | None, name: bytes, inode: int, size: int) -> Node:
         return Node(self.tree, parent, name, inode)
 
     @override
-    def take(self, node: Node, tally: Tally) -> None:
+    def take(self, node: Node, tally: Tally, children: list[Node]) -> None:
         self.newest_ns = max(self.newest_ns, tally.newest)
         for link in tally.links:
             if link.inode not in self._linked:
@@ -118,8 +115,8 @@ class _Measuring(Walk):
                 self.apparent += link.apparent
         if node.parent is None:
             room = MAX_CHILD_NAMES - len(self._children)
-            self._children += [visible(os.fsencode(name)) for name, _, _ in tally.directories[:room]]
-            self._children_cut = self._children_cut or len(tally.directories) > room
+            self._children += [visible(child.name) for child in children[:room]]
+            self._children_cut = self._children_cut or len(children) > room
 
     @override
     def listed(self, node: Node, status: os.stat_result) -> None:

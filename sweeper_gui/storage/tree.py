@@ -9,8 +9,9 @@ length of a path matters, and what was swapped meanwhile is never mistaken for w
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.storage import files
@@ -22,6 +23,9 @@ MAX_OPEN = 160
 _SHOWN_PATH = 240
 
 
+N = TypeVar("N", bound="Node")
+
+
 class TreeChanged(Exception):
     """A name holds another directory than before."""
 
@@ -29,13 +33,12 @@ class TreeChanged(Exception):
 class Tree:
     """What all nodes of one tree share. `parent_fd` is the caller's and stays open until the tree is done with."""
 
-    __slots__ = ("device", "name", "parent_fd", "top")
+    __slots__ = ("device", "name", "parent_fd")
 
     def __init__(self, parent_fd: int, name: bytes) -> None:
         self.parent_fd = parent_fd
         self.name = name
         self.device = -1
-        self.top: Node | None = None
 
     def moved(self, parent_fd: int, name: bytes) -> None:
         """The top has been renamed."""
@@ -97,14 +100,14 @@ class DescriptorCache:
         """How many directories are open."""
         return self._open
 
-    def open_top(self, tree: Tree) -> os.stat_result:
-        """Opens the tree's top for the first time and tells what it is; makes `tree.top`. Raises as `pinned` does."""
+    def open_top(self, tree: Tree, make: Callable[[os.stat_result], N]) -> tuple[N, os.stat_result]:
+        """Opens the tree's top for the first time; `make` makes its node. Raises as `pinned` does."""
         descriptor = files.open_directory(tree.name, tree.parent_fd)
         status = os.fstat(descriptor)
         tree.device = status.st_dev
-        tree.top = Node(tree, None, b"", status.st_ino)
-        self._unpin(self._adopt(tree.top, descriptor))
-        return status
+        node = make(status)
+        self._unpin(self._adopt(node, descriptor))
+        return node, status
 
     @contextmanager
     def pinned(self, node: Node) -> Iterator[int]:

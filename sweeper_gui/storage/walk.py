@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from functools import partial
 from itertools import islice
+from typing import Generic, TypeVar
 
 from sweeper_gui.core.usage import change_of
 from sweeper_gui.storage.files import CrossesMount
@@ -30,6 +31,7 @@ MAX_ERRORS = 5
 #: A readable sentence for errors that mean that somebody is at work in the tree.
 CHANGED = "changed while it was read"
 
+N = TypeVar("N", bound=Node)
 _log = logging.getLogger(__name__)
 
 
@@ -118,7 +120,7 @@ class Tally:
         self.newest, self.newest_ctime = newest, newest_ctime
 
 
-class Walk(ABC):
+class Walk(ABC, Generic[N]):
     """One tree that is being read. `parent_fd` stays open, and is the caller's, until the walk has ended."""
 
     def __init__(
@@ -132,8 +134,12 @@ class Walk(ABC):
         now_ns: int,
         newest_ns: int,
         counters: Counters | None,
+        strict: bool = False,
     ) -> None:
-        """Changes up to `newest_ns` are of no interest; those with an mtime later than `now_ns` go by their ctime."""
+        """Changes up to `newest_ns` are of no interest; those with an mtime later than `now_ns` go by their ctime.
+
+        A `strict` walk ends at the first error or mount.
+        """
         self.pool = pool
         self.tree = Tree(parent_fd, name)
         self.cancel = cancel
@@ -150,6 +156,7 @@ class Walk(ABC):
         self.halted = False
         self._priority = priority
         self._counters = counters
+        self._strict = strict
         self._pending = 1
         self._slow = False
 
@@ -165,19 +172,19 @@ class Walk(ABC):
     # --- what the kinds of walk say -----------------------------------------------------------------------------------
 
     @abstractmethod
-    def begin(self, status: os.stat_result) -> None:
-        """The top has been opened."""
+    def begin(self, top: N, status: os.stat_result) -> None:
+        """The top has been opened. Called with the lock held."""
 
     @abstractmethod
-    def node(self, parent: Node, name: bytes, inode: int, blocks: int) -> Node:
-        """A node for a directory that was found."""
+    def node(self, parent: N | None, name: bytes, inode: int, size: int) -> N:
+        """A node for a directory that was found, which itself takes `size` bytes; the top has no parent."""
 
     @abstractmethod
-    def take(self, node: Node, tally: Tally) -> None:
-        """Some entries of a directory were read. Called with the lock held."""
+    def take(self, node: N, tally: Tally, children: list[N]) -> None:
+        """Some entries of a directory were read, `children` the directories among them. Called with the lock held."""
 
     @abstractmethod
-    def listed(self, node: Node, status: os.stat_result) -> None:
+    def listed(self, node: N, status: os.stat_result) -> None:
         """A directory was read to its end; the status is as of then. Called with the lock held."""
 
     @abstractmethod
@@ -186,12 +193,13 @@ class Walk(ABC):
 
     # --- one directory ------------------------------------------------------------------------------------------------
 
-    def _run(self, node: Node | None) -> None:
+    def _run(self, node: N | None) -> None:
         try:
             if not self.stopping:
                 self._read_directory(node if node is not None else self._open_top())
         except CrossesMount:
             with self.lock:
+                self.halted = self.halted or self._strict
                 self.mounts.append(node.path() if node is not None else b"")
         except (TreeChanged, FileNotFoundError, NotADirectoryError):
             self._fail(node, "", CHANGED)
@@ -203,14 +211,18 @@ class Walk(ABC):
         finally:
             self._ended()
 
-    def _open_top(self) -> Node:
+    def _open_top(self) -> N:
         with self.pool.operation(Kind.READ):
-            status = self.pool.descriptors.open_top(self.tree)
-        self.begin(status)
-        assert self.tree.top is not None
-        return self.tree.top
+            top, status = self.pool.descriptors.open_top(
+                self.tree, lambda status: self.node(None, b"", status.st_ino, status.st_blocks * 512)
+            )
+        with self.lock:
+            self.allocated += status.st_blocks * 512
+            self.apparent += status.st_size
+            self.begin(top, status)
+        return top
 
-    def _read_directory(self, node: Node) -> None:
+    def _read_directory(self, node: N) -> None:
         gauge = self.pool.gauge(self.cancel)
         with self.pool.descriptors.pinned(node) as descriptor:
             gauge.done(Kind.READ)
@@ -225,7 +237,7 @@ class Walk(ABC):
         with self.lock:
             self.listed(node, status)
 
-    def _read_entries(self, node: Node, entries: "list[os.DirEntry[str]]", gauge: Gauge) -> None:
+    def _read_entries(self, node: N, entries: "list[os.DirEntry[str]]", gauge: Gauge) -> None:
         """In this thread while that is quick; as soon as it is slow the rest is shared out."""
         parts = deque(entries[at : at + PART] for at in range(0, len(entries), PART))
         entries.clear()  # an entry holds its attributes once they were read: each part goes when it is done
@@ -237,7 +249,7 @@ class Walk(ABC):
             self._read_into(tally, parts.popleft(), gauge)
         self._add(node, tally)
 
-    def _read_part(self, node: Node, entries: "list[os.DirEntry[str]]") -> None:
+    def _read_part(self, node: N, entries: "list[os.DirEntry[str]]") -> None:
         tally = self._new_tally()
         self._read_into(tally, entries, self.pool.gauge(self.cancel))
         self._add(node, tally)
@@ -259,9 +271,9 @@ class Walk(ABC):
     def _new_tally(self) -> Tally:
         return Tally(self.newest_ns)
 
-    def _add(self, node: Node, tally: Tally) -> None:
+    def _add(self, node: N, tally: Tally) -> None:
         children = [
-            self.node(node, os.fsencode(name), inode, blocks) for name, inode, blocks in tally.directories
+            self.node(node, os.fsencode(name), inode, blocks * 512) for name, inode, blocks in tally.directories
         ]
         with self.lock:
             self.entries += tally.entries
@@ -270,16 +282,18 @@ class Walk(ABC):
             self.apparent += tally.apparent
             self.newest_ctime_ns = max(self.newest_ctime_ns, tally.newest_ctime)
             self.mounts += [node.path(os.fsencode(name)) for name in tally.mounts]
+            self.halted = self.halted or (self._strict and bool(tally.mounts))
             self._pending += len(children)
-            self.take(node, tally)
+            self.take(node, tally, children)
         for name, error in tally.errors:
             self._fail(node, name, CHANGED if isinstance(error, FileNotFoundError) else error.strerror or str(error))
         if self._counters is not None:
             self._counters.add(tally.entries, tally.blocks * 512)
         self.pool.submit_all([partial(self._run, child) for child in children], self._priority)
 
-    def _fail(self, node: Node | None, name: str, words: str) -> None:
+    def _fail(self, node: N | None, name: str, words: str) -> None:
         with self.lock:
+            self.halted = self.halted or self._strict
             self.error_count += 1
             if len(self.errors) < MAX_ERRORS:
                 where = node.shown(os.fsencode(name)) if node is not None else "."

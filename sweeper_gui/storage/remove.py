@@ -1,0 +1,585 @@
+"""Removing one tree for good. It has been set aside and discovered before, and nothing needs it any more.
+
+The tree is `name` in a directory that the caller keeps open. Everything is done with unlink and rmdir of one name in
+an open directory whose (device, inode) is what the discovery saw; nothing is ever removed through a path or a link.
+
+The order is made for volumes where each operation is a round trip. Changes to one directory are serialised by the
+kernel, so threads work on different directories, those first after which most is still to be done: its own entries and
+the rmdirs on the way up to the top. A directory's children are removed together, once all of them are empty: an rmdir
+that waits in a directory would hold up the look-ups in it.
+
+A directory goes through `_empty` (its entries are unlinked), `_remove_children` (once those are empty too) and waits
+for its parent to do the same. Each of these steps is a job of the pool. `waiting` counts what must end before the next
+step: a step that is queued or running, and every child that still has something in it.
+"""
+
+import errno
+import logging
+import os
+import pwd
+import stat
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from itertools import islice
+
+from sweeper_gui.core.names import visible
+from sweeper_gui.storage.discover import Directory, Discovery, discover
+from sweeper_gui.storage.files import CrossesMount
+from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, removing
+from sweeper_gui.storage.tree import TreeChanged
+from sweeper_gui.storage.walk import MAX_ERRORS, SLOW, Counters
+
+__all__ = ["BACK_OFF", "Counters", "Discovery", "Removal", "RemovalOutcome", "discover", "remove"]
+
+#: So many names of one directory are held at once.
+BATCH = 4096
+#: In a directory with more names than this it is worth looking them up in parallel before they are removed in turn.
+LOOK_UP_FROM = 64
+_LOOK_UP_PART = 16
+#: Removed entries are told in groups of this number, or after so many seconds.
+_TELL_EVERY = 32
+_TELL_AFTER = 0.1
+#: Seconds to wait before each further attempt at what is in use or did not answer.
+BACK_OFF = (0.05, 0.2, 0.5, 1.0, 2.0)
+#: A directory in which others keep making entries is given up after so many attempts.
+MAX_PASSES = 50
+
+#: What each of these errors is worth another attempt for.
+_IN_USE = frozenset({errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST, errno.ETXTBSY})
+_NO_ANSWER = frozenset({errno.EIO, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EAGAIN, errno.ENOMEM, errno.ESTALE})
+#: The entry is of another kind than it was when it was listed: list it again.
+_OTHER_KIND = frozenset({errno.EISDIR, errno.ENOTDIR})
+_MAY_PASS = _IN_USE | _NO_ANSWER | _OTHER_KIND
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+
+_log = logging.getLogger(__name__)
+
+
+class RemovalOutcome(StrEnum):
+    """How the removal of one tree ended."""
+
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What was removed. `entries_removed` does not count the top, `errors` are the first few of `error_count`.
+
+    `bytes_freed` are allocated bytes as the discovery saw them. They are known by directory, so that for one that was
+    left half-way its entries are taken to be of equal size. A file with further names outside the tree frees nothing.
+    `modes` says which directories were made writable for it: 'mod/cache: 0555'.
+    """
+
+    outcome: RemovalOutcome
+    entries_removed: int
+    bytes_freed: int
+    error_count: int = 0
+    errors: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left of the tree."""
+        return self.outcome is RemovalOutcome.COMPLETE
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was stopped by a cancel."""
+        return self.outcome is RemovalOutcome.CANCELLED
+
+
+def remove(
+    pool: WorkPool,
+    parent_fd: int,
+    name: bytes,
+    discovery: Discovery,
+    *,
+    cancel: threading.Event,
+    counters: Counters | None = None,
+    on_done: Callable[[Removal], None],
+    back_off: Sequence[float] = BACK_OFF,
+) -> None:
+    """Removes the discovered tree, which is `name` in the directory open as `parent_fd` by now.
+
+    Returns at once; `on_done` is called exactly once, from a thread of the pool, and `parent_fd` stays open until then.
+    A cancel takes effect before the next entry. One entry that can't be removed does not keep the others; a mount point
+    that is met, a read-only volume, or a top that is another directory than the discovered one ends it.
+    Raises ValueError for a discovery that was not ok.
+    """
+    if discovery.top is None:
+        raise ValueError("what was not discovered, or not found to be safe, can't be removed")
+    _Removing(pool, parent_fd, name, discovery.top, cancel, counters, on_done, back_off).start()
+
+
+class _Leftover:
+    """What could not be removed from one directory, and whether another attempt may help.
+
+    `unreachable`: it is the directory itself that can't be worked in.
+    """
+
+    def __init__(self, unreachable: bool = False) -> None:
+        self.count = 0
+        self.texts: list[str] = []
+        self.may_pass = False
+        self.unreachable = unreachable
+
+    def add(self, error: OSError, text: Callable[[], str]) -> None:
+        """The text is made only for the first few: there may be a million."""
+        self.count += 1
+        self.may_pass = self.may_pass or error.errno in _MAY_PASS
+        if len(self.texts) < MAX_ERRORS:
+            self.texts.append(text())
+
+
+Step = Callable[[Directory, Gauge], None]
+
+
+class _Removing:
+    """The removal of one tree."""
+
+    def __init__(
+        self,
+        pool: WorkPool,
+        parent_fd: int,
+        name: bytes,
+        top: Directory,
+        cancel: threading.Event,
+        counters: Counters | None,
+        on_done: Callable[[Removal], None],
+        back_off: Sequence[float],
+    ) -> None:
+        self._pool = pool
+        self._tree = top.tree
+        self._tree.moved(parent_fd, name)
+        self._top = top
+        self._cancel = cancel
+        self._counters = counters
+        self._on_done = on_done
+        self._back_off = back_off
+        #: protects what follows and the counts of all directories
+        self._lock = threading.Lock()
+        self._pending = 0
+        self._halted = False
+        self._gone = False
+        self._entries = self._bytes = 0
+        self._error_count = 0
+        self._errors: list[str] = []
+        self._modes: list[str] = []
+
+    def start(self) -> None:
+        self._top.waiting = 1
+        self._submit(self._begin, self._top, removing(float("inf")))
+
+    @property
+    def _stopping(self) -> bool:
+        return self._halted or self._cancel.is_set() or self._pool.closed
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    def _submit(self, step: Step, directory: Directory, priority: Priority) -> None:
+        with self._lock:
+            self._pending += 1
+        self._pool.submit(partial(self._run, step, directory), priority)
+
+    def _run(self, step: Step, directory: Directory) -> None:
+        """One job. Whatever happens in it is told, and the removal comes to its end."""
+        try:
+            if not self._stopping:
+                step(directory, self._pool.gauge(self._cancel))
+        except CrossesMount:
+            self._halt(f"{directory.shown()}: contains a mount point")
+        except TreeChanged as error:
+            directory.unreachable = True
+            self._keep(directory, [str(error)], 1)
+        except FileNotFoundError:
+            self._vanished(directory)
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                self._pool.descriptors.forget_way(directory)
+            self._try_again(directory, _only(directory.shown(), error))
+        except Exception as error:  # noqa: BLE001 - the removal must come to its end, and say that it is not complete
+            _log.error("removing a tree failed", exc_info=error)
+            self._halt(f"{directory.shown()}: an internal error ({error!r})")
+        finally:
+            self._ended()
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._pending -= 1
+            if self._pending:
+                return
+        self._pool.descriptors.forget(self._tree)
+        self._pool.let_go()
+        self._on_done(self._result())
+
+    def _result(self) -> Removal:
+        if self._gone:
+            outcome = RemovalOutcome.COMPLETE
+        elif self._cancel.is_set() or self._pool.closed:
+            outcome = RemovalOutcome.CANCELLED
+        else:
+            outcome = RemovalOutcome.FAILED
+        return Removal(
+            outcome, self._entries, self._bytes, self._error_count, tuple(self._errors), tuple(self._modes)
+        )
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    def _begin(self, top: Directory, gauge: Gauge) -> None:
+        """Looks whether the top is the discovered one, and queues every directory that has entries to be unlinked."""
+        self._pool.descriptors.forget_way(top)
+        with self._pool.descriptors.pinned(top):
+            gauge.done(Kind.READ)
+        empty: list[Directory] = []
+        jobs: list[tuple[Priority, Callable[[], None]]] = []
+        for directory in _from_top(top):
+            directory.waiting = len(directory.children) + 1
+            for child in directory.children:
+                child.tail = directory.tail + len(directory.children)
+            if directory.files:
+                jobs.append((_weight(directory), partial(self._run, self._empty, directory)))
+            else:
+                empty.append(directory)
+        with self._lock:
+            self._pending += len(jobs)
+        self._pool.submit_each(jobs)
+        for directory in empty:
+            self._one_less(directory)
+
+    def _empty(self, directory: Directory, gauge: Gauge) -> None:
+        with self._pool.descriptors.pinned(directory) as descriptor:
+            gauge.done(Kind.READ)
+            leftover = self._unlink_all(directory, descriptor, gauge)
+        if self._stopping:
+            return
+        if leftover.count:
+            self._try_again(directory, leftover)
+        else:
+            self._one_less(directory)
+
+    def _remove_children(self, directory: Directory, gauge: Gauge) -> None:
+        """Removes the children, which are empty by now; those that are not are emptied again."""
+        full: list[tuple[Directory, OSError]] = []
+        with self._pool.descriptors.pinned(directory) as descriptor:
+            gauge.done(Kind.READ)
+            for child in directory.children:
+                if self._stopping:
+                    return
+                if child.kept:
+                    directory.kept = True
+                    continue
+                error = self._rmdir(child.name, descriptor, directory, gauge)
+                if error is not None:
+                    full.append((child, error))
+                else:
+                    self._tell(1, child.own)
+        with self._lock:
+            directory.children = [child for child, _ in full]
+            directory.waiting += len(full)
+        for child, error in full:
+            self._try_again(child, _only(child.shown(), error))
+        self._one_less(directory)
+
+    def _remove_top(self, top: Directory, gauge: Gauge) -> None:
+        if top.kept:
+            return
+        name, parent = self._tree.name, self._tree.parent_fd
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        gauge.done(Kind.READ)
+        if (status.st_dev, status.st_ino) != (self._tree.device, top.inode):
+            raise TreeChanged(f"{visible(name)} is another directory than before")
+        error = self._rmdir(name, parent, None, gauge)
+        if error is not None:
+            self._try_again(top, _only(visible(name), error))
+            return
+        self._gone = True
+        self._tell(0, top.own)
+
+    # --- from one step to the next ------------------------------------------------------------------------------------
+
+    def _one_less(self, directory: Directory) -> None:
+        """Something that the directory waited for has ended: its next step, or one less for its parent."""
+        while True:
+            with self._lock:
+                directory.waiting -= 1
+                if directory.waiting:
+                    return
+                directory.waiting = 1
+            if directory.children and not directory.unreachable:
+                self._submit(self._remove_children, directory, removing(len(directory.children) + directory.tail))
+                return
+            parent = directory.parent
+            if parent is None:
+                self._submit(self._remove_top, directory, removing(float("inf")))
+                return
+            assert isinstance(parent, Directory)
+            directory = parent
+
+    def _try_again(self, directory: Directory, leftover: _Leftover) -> None:
+        """Empties it once more after a while, or keeps it where that would not help."""
+        attempts, directory.attempts = directory.attempts, directory.attempts + 1
+        directory.passes += 1
+        if not leftover.may_pass or attempts >= len(self._back_off) or directory.passes >= MAX_PASSES:
+            directory.unreachable = leftover.unreachable
+            self._keep(directory, leftover.texts, leftover.count)
+            return
+        with self._lock:
+            self._pending += 1
+        job = partial(self._run, self._empty, directory)
+        self._pool.submit_later(job, self._back_off[attempts], _weight(directory), self._cancel)
+
+    def _keep(self, directory: Directory, texts: Sequence[str], count: int) -> None:
+        """Something in it stays, and so do all directories above it."""
+        self._note(texts, count)
+        directory.kept = True
+        self._one_less(directory)
+
+    def _vanished(self, directory: Directory) -> None:
+        """Somebody else has removed it: fine."""
+        with self._lock:
+            if directory.waiting == 1:
+                directory.children = []
+            if directory.parent is None:
+                self._gone = True
+                return
+        self._one_less(directory)
+
+    def _halt(self, text: str) -> None:
+        self._note([text], 1)
+        self._halted = True
+
+    def _note(self, texts: Sequence[str], count: int) -> None:
+        with self._lock:
+            self._error_count += count
+            self._errors += texts[: MAX_ERRORS - len(self._errors)]
+
+    def _tell(self, entries: int, size: int) -> None:
+        with self._lock:
+            self._entries += entries
+            self._bytes += size
+        if self._counters is not None:
+            self._counters.add(entries, size)
+
+    # --- entries ------------------------------------------------------------------------------------------------------
+
+    def _unlink_all(self, directory: Directory, descriptor: int, gauge: Gauge) -> _Leftover:
+        """Unlinks all entries but the known directories, in batches: a listing ends before its unlinks start."""
+        leftover = _Leftover()
+        known = {os.fsdecode(child.name) for child in directory.children}
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with os.scandir(descriptor) as listing:
+            more = True
+            while more and not self._stopping:
+                names: list[str] = []
+                strangers: list[str] = []
+                more = _sort_out(listing, known, names, strangers)
+                gauge.done(Kind.OTHER)
+                self._take_in(directory, descriptor, strangers)
+                self._look_up(descriptor, names, gauge)
+                self._unlink(directory, descriptor, names, leftover, gauge)
+        return leftover
+
+    def _take_in(self, directory: Directory, descriptor: int, names: Sequence[str]) -> None:
+        """Directories that were made after the discovery: removed by the same rules as all others."""
+        for name in names:
+            try:
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if status.st_dev != self._tree.device:
+                raise CrossesMount(errno.EXDEV, "another device", name)
+            child = Directory(self._tree, directory, os.fsencode(name), status.st_ino, status.st_blocks * 512)
+            child.waiting = 1
+            child.tail = directory.tail + len(directory.children)
+            with self._lock:
+                directory.children.append(child)
+                directory.waiting += 1
+            self._submit(self._empty, child, _weight(child))
+
+    def _look_up(self, descriptor: int, names: Sequence[str], gauge: Gauge) -> None:
+        """Brings the names to the kernel's cache in parallel, where each would take a round trip in the unlink.
+
+        All of this ends before the first unlink: NFS keeps a file that is being looked up under another name.
+        """
+        if len(names) < LOOK_UP_FROM:
+            return
+        _look_up_quietly(descriptor, names[:1])
+        if gauge.done(Kind.READ) < SLOW:
+            return
+        parts = [names[at : at + _LOOK_UP_PART] for at in range(1, len(names), _LOOK_UP_PART)]
+        self._pool.share(partial(self._look_up_part, descriptor), parts)
+        gauge.begin()
+
+    def _look_up_part(self, descriptor: int, names: Sequence[str]) -> None:
+        gauge = self._pool.gauge(self._cancel)
+        for name in names:
+            if self._stopping:
+                return
+            _look_up_quietly(descriptor, [name])
+            gauge.done(Kind.READ)
+
+    def _unlink(
+        self, directory: Directory, descriptor: int, names: Sequence[str], leftover: _Leftover, gauge: Gauge
+    ) -> None:
+        """The loop that everything else is for: one unlink after the other, and a look at the cancel before each."""
+        removed = 0
+        told_at = gauge.stamp
+        for name in names:
+            if self._stopping:
+                break
+            try:
+                os.unlink(name, dir_fd=descriptor)
+                removed += 1
+            except FileNotFoundError:
+                removed += 1
+            except OSError as error:
+                removed += self._unlink_otherwise(directory, descriptor, name, error, leftover)
+            gauge.done(Kind.CHANGE)
+            if removed >= _TELL_EVERY or gauge.stamp > told_at + _TELL_AFTER:
+                self._tell_unlinked(directory, removed)
+                removed = 0
+                told_at = gauge.stamp
+        self._tell_unlinked(directory, removed)
+
+    def _tell_unlinked(self, directory: Directory, count: int) -> None:
+        """Counts unlinked entries, with their share of the bytes that the discovery saw in the directory."""
+        if not count:
+            return
+        directory.attempts = 0
+        share = directory.allocated if count >= directory.files else directory.allocated * count // directory.files
+        directory.allocated -= share
+        directory.files = max(0, directory.files - count)
+        self._tell(count, share)
+
+    def _unlink_otherwise(
+        self, directory: Directory, descriptor: int, name: str, error: OSError, leftover: _Leftover
+    ) -> bool:
+        """After a failed unlink: makes the directory writable where we may, else notes why. Whether it is gone."""
+        if error.errno in _FORBIDDEN and self._make_writable(directory, descriptor):
+            try:
+                os.unlink(name, dir_fd=descriptor)
+            except FileNotFoundError:
+                return True
+            except OSError as again:
+                error = again
+            else:
+                return True
+        if error.errno == errno.EROFS:
+            self._halt(f"{directory.shown()}: the volume is read-only")
+        elif error.errno == errno.ESTALE:
+            self._pool.descriptors.forget_way(directory)
+        reason = error
+        leftover.add(
+            reason,
+            lambda: f"{directory.shown(os.fsencode(name))}: {_words(reason)}{_whose(reason, descriptor, name)}",
+        )
+        return False
+
+    def _rmdir(self, name: bytes, descriptor: int, directory: Directory | None, gauge: Gauge) -> OSError | None:
+        """Removes an empty directory; the error that kept it. `directory` is the one open as `descriptor`, if ours."""
+        try:
+            try:
+                os.rmdir(name, dir_fd=descriptor)
+            except PermissionError:
+                if directory is None or not self._make_writable(directory, descriptor):
+                    raise
+                os.rmdir(name, dir_fd=descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ESTALE and directory is not None:
+                self._pool.descriptors.forget_way(directory)
+            return error
+        finally:
+            gauge.done(Kind.CHANGE)
+        return None
+
+    def _make_writable(self, directory: Directory, descriptor: int) -> bool:
+        """Gives the owner, if that is us, all rights on a directory that lacks them (Go's module cache is 0555).
+
+        Whether it was changed. No uid is compared: on some volumes the server makes us another user than we know.
+        """
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & stat.S_IRWXU == stat.S_IRWXU:
+            return False
+        try:
+            os.fchmod(descriptor, mode | stat.S_IRWXU)
+        except OSError:
+            return False
+        with self._lock:
+            if len(self._modes) < MAX_ERRORS:
+                self._modes.append(f"{directory.shown()}: {mode:04o}")
+        return True
+
+
+def _from_top(top: Directory) -> Iterator[Directory]:
+    """All directories, each before its children."""
+    waiting = [top]
+    while waiting:
+        directory = waiting.pop()
+        yield directory
+        waiting += directory.children
+
+
+def _weight(directory: Directory) -> Priority:
+    return removing(directory.files + len(directory.children) + directory.tail)
+
+
+def _sort_out(listing: "Iterator[os.DirEntry[str]]", known: set[str], names: list[str], strangers: list[str]) -> bool:
+    """The next names of a listing: those to unlink, and directories nobody knows. Whether there may be more.
+
+    A name that was a directory at the discovery is left alone, whatever it is now.
+    """
+    count = 0
+    for entry in islice(listing, BATCH):
+        count += 1
+        if entry.name in known:
+            continue
+        (strangers if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
+    return count == BATCH
+
+
+def _look_up_quietly(descriptor: int, names: Sequence[str]) -> None:
+    for name in names:
+        try:
+            os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        except OSError:  # the unlink will say it
+            continue
+
+
+def _only(shown: str, error: OSError) -> _Leftover:
+    leftover = _Leftover(unreachable=True)
+    leftover.add(error, lambda: f"{shown}: {_words(error)}")
+    return leftover
+
+
+def _words(error: OSError) -> str:
+    if error.errno in _IN_USE:
+        return "in use on this or another host"
+    if error.errno in _OTHER_KIND:
+        return "is something else than before"
+    return error.strerror or str(error)
+
+
+def _whose(error: OSError, descriptor: int, name: str) -> str:
+    """Who could do what we may not."""
+    if error.errno not in _FORBIDDEN:
+        return ""
+    try:
+        if error.errno == errno.EACCES:
+            return f" (the directory belongs to {_user(os.fstat(descriptor).st_uid)})"
+        return f" (it belongs to {_user(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_uid)})"
+    except OSError:
+        return ""
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
