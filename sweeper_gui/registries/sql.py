@@ -211,10 +211,10 @@ def _postgresql_engine(settings: RegistrySettings, attempt: Attempt, stack: Exit
 
     @event.listens_for(engine, "handle_error")
     def close_cursor(context: ExceptionContext) -> None:
-        driver_cursor: Any = context.cursor
-        if context.is_disconnect and driver_cursor is not None:  # SQLAlchemy leaves that one to the collector
-            driver_cursor.connection.close()
-            driver_cursor.close()
+        cursor: Any = context.execution_context.cursor if context.execution_context is not None else None
+        if context.is_disconnect and cursor is not None:  # SQLAlchemy leaves that one to the collector
+            cursor.connection.close()
+            cursor.close()
 
     return engine
 
