@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, Signal
 
 from sweeper_gui.engine.host import EngineGone, Host
 from sweeper_gui.engine.messages import (
+    Bind,
     Cancel,
     Diagnosis,
     Done,
@@ -30,6 +31,7 @@ from sweeper_gui.engine.messages import (
     RegistryState,
     Reply,
     Request,
+    Restore,
     Resume,
     Scan,
     ScanProgress,
@@ -46,6 +48,9 @@ from sweeper_gui.ui.heartbeat import Heartbeat
 from sweeper_gui.ui.workspace_model import WorkspaceModel
 
 JobResult = Done | Trash | History | Message | Diagnosis | Planned | Swept
+
+#: Requests that change the volume; the engine runs one of them at a time.
+CHANGING = (Sweep, Purge, Resume, Restore, Bind)
 
 #: Seconds between polls: while something runs, and while nothing does. A remote display is asked less of.
 BUSY_POLL = 0.1
@@ -151,6 +156,8 @@ class Controller(QObject):
         self._early: dict[int, Finished] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        #: set while an engine is there to be asked
+        self.ready = asyncio.Event()
         self._started_at = 0.0
         self._closing = False
         self._stalled = 0
@@ -212,8 +219,13 @@ class Controller(QObject):
 
     @property
     def sweeping(self) -> bool:
-        """Whether something is being removed or moved: a sweep, a purge or a resume."""
-        return any(isinstance(job.request, Sweep | Purge | Resume) for job in self._jobs.values())
+        """Whether something is being removed: by a sweep, a purge or a resume."""
+        return self.running(Sweep, Purge, Resume)
+
+    @property
+    def changing(self) -> bool:
+        """Whether something on the volume is being changed."""
+        return self.running(*CHANGING)
 
     def running(self, *kinds: type) -> bool:
         """Whether a job of one of these kinds of request is under way; of any kind, without one."""
@@ -222,6 +234,9 @@ class Controller(QObject):
     async def run(self, request: Request) -> JobResult:
         """Starts a job and waits for its result. Raises `EngineFailure`, or `EngineGone` when the engine dies."""
         reply = await self._ask(request)
+        if isinstance(reply, Done):
+            self._wake.set()
+            return reply
         if not isinstance(reply, Started):
             raise EngineFailure(Failure("failed", f"the engine answered {type(reply).__name__} to a job"))
         future: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
@@ -233,16 +248,11 @@ class Controller(QObject):
             self._finish(early)
         return await future
 
-    async def tell(self, request: Request) -> None:
-        """Says something that is carried out at once. Raises `EngineFailure` or `EngineGone`."""
-        await self._ask(request)
-        self._wake.set()
-
     async def cancel(self, *kinds: type) -> None:
         """Stops the jobs of these kinds of request at their next entry."""
         for number, job in tuple(self._jobs.items()):
             if not kinds or isinstance(job.request, kinds):
-                await self.tell(Cancel(number))
+                await self.run(Cancel(number))
 
     async def _ask(self, request: Request) -> Reply:
         client = self._client
@@ -261,7 +271,7 @@ class Controller(QObject):
                 self._wake.clear()
                 reply = await client.request(Poll())
                 if isinstance(reply, Update) and client is self._client:
-                    self._take(reply)
+                    self._take_safely(reply)
                     if reply.more:
                         await asyncio.sleep(0)  # let the window breathe between two heaps of rows
                         continue
@@ -278,6 +288,15 @@ class Controller(QObject):
         except TimeoutError:
             pass
 
+    def _take_safely(self, update: Update) -> None:
+        """A mistake in showing an update must not end the listening: nobody would hear of a job's end any more."""
+        try:
+            self._take(update)
+        except Exception:  # noqa: BLE001 - a mistake of ours, whatever it is
+            _log.exception("an update could not be shown")
+        for finished in update.finished:
+            self._finish(finished)
+
     def _take(self, update: Update) -> None:
         if update.volume is not None and update.volume != self.volume:
             self.volume = update.volume
@@ -287,15 +306,13 @@ class Controller(QObject):
             self.registry_changed.emit(update.registry)
         if update.scan is not None:
             self._take_scan(update.scan)
-        if update.sweep != self.sweep and (update.sweep is not None or not self.sweeping):
+        if update.sweep is not None and self.changing:
             self._take_sweep(update.sweep)
-        if update.rows or update.gone:
-            self._model.apply(update.rows, update.gone)
         if update.outcomes:
             self._model.show_outcomes(update.outcomes)
             self.outcomes_arrived.emit(update.outcomes)
-        for finished in update.finished:
-            self._finish(finished)
+        if update.rows or update.gone:
+            self._model.apply(update.rows, update.gone)
         self._take_stalled(update.stalled)
 
     def _take_scan(self, scan: ScanProgress) -> None:
@@ -333,7 +350,7 @@ class Controller(QObject):
         if isinstance(request, Scan):
             self._model.set_measuring(False)
             self._model.end_waiting()
-        if isinstance(request, Sweep | Purge | Resume) and not self.sweeping:
+        if isinstance(request, CHANGING) and not self.changing:
             self._take_sweep(None)
         self.busy_changed.emit()
 
@@ -388,6 +405,10 @@ class Controller(QObject):
     def _set_engine(self, state: EngineState) -> None:
         if state != self.engine:
             self.engine = state
+            if state.phase in (EnginePhase.READY, EnginePhase.SILENT):
+                self.ready.set()
+            else:
+                self.ready.clear()
             self.engine_changed.emit(state)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QPainterPath,
     QPaintEvent,
     QPen,
+    QResizeEvent,
 )
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -34,6 +35,8 @@ Index = QModelIndex | QPersistentModelIndex
 _ROW_HEIGHT = 28
 _ICON = 16
 _PAD = 8
+#: the header draws its sign of order in here
+_RIGHT_PAD = 14
 
 #: The icon and the name of the colour of each outcome.
 RESULT_SIGNS = {
@@ -199,7 +202,7 @@ class SizeDelegate(CellDelegate):
         if usage is not None and isinstance(model, WorkspaceModel):
             width = max(2, round(area.width() * min(1.0, usage.allocated / model.max_allocated)))
             colour = QColor(self._look.colours.status(entry.row.status))
-            colour.setAlpha(110)
+            colour.setAlpha(95)
             painter.fillRect(QRect(area.right() - width + 1, area.bottom() - 3, width, 2), colour)
         colour_name = "text" if usage is not None else "muted"
         self.paint_text(
@@ -210,7 +213,7 @@ class SizeDelegate(CellDelegate):
 def inner(option: QStyleOptionViewItem) -> QRect:
     """The cell without its margins."""
     area: QRect = option.rect
-    return area.adjusted(_PAD, 0, -_PAD, 0)
+    return area.adjusted(_PAD, 0, -_RIGHT_PAD, 0)
 
 
 def words_area(option: QStyleOptionViewItem) -> QRect:
@@ -284,7 +287,6 @@ class WorkspaceTable(QTableView):
         header.setHighlightSections(False)
         header.setSectionsMovable(True)
         header.setMinimumSectionSize(30)
-        header.setStretchLastSection(True)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for number, column in enumerate(COLUMNS):
             self.setColumnWidth(number, column.width)
@@ -303,6 +305,17 @@ class WorkspaceTable(QTableView):
         for number, column in enumerate(COLUMNS):
             self.setItemDelegateForColumn(number, delegates.get(column.key, plain))
         return [plain, *delegates.values()]  # the view does not own them
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fill_width()
+
+    def _fill_width(self) -> None:
+        """The reason takes what room is left, and never less than it needs to be read."""
+        last = COLUMN_OF["reason"]
+        others = sum(self.columnWidth(number) for number in range(len(COLUMNS)) if number != last)
+        self.setColumnWidth(last, max(COLUMNS[last].width, self.viewport().width() - others))
 
     # --- keys and pointer -------------------------------------------------------------------------------------------
 

@@ -192,6 +192,7 @@ def style_sheet(colours: Colours) -> str:
     """The style sheet with its '@name' tokens replaced, longest first."""
     sheet = read_resource("style", "sweeper.qss").replace("@icons", (resources_directory() / "icons").as_posix())
     tokens: Mapping[str, str] = {field.name: getattr(colours, field.name) for field in fields(colours)}
+    sheet = sheet.replace("@scheme", "dark" if colours is DARK else "light")
     for name in sorted(tokens, key=len, reverse=True):
         sheet = sheet.replace(f"@{name}", tokens[name])
     return sheet

@@ -44,6 +44,9 @@ HOLD = 1.0
 #: More separate ranges than this are told to the views as one change.
 _MAX_RANGES = 24
 
+#: The form of the layout signals that tells that whole rows move: views then keep track of rows, not of every cell.
+_WITH_HINT = "QList<QPersistentModelIndex>,QAbstractItemModel::LayoutChangeHint"
+
 #: While one of these lasts, a selection waits; any other status than ORPHAN ends it.
 _PASSING = frozenset({Status.UNMEASURED, Status.UNKNOWN})
 
@@ -69,11 +72,15 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Next:
-    """What the next capped sweep would take, as far as is known now."""
+    """What the next capped sweep would take, as far as is known now.
+
+    `possible` counts workspaces whose size is still unknown and that may turn out to be orphans.
+    """
 
     count: int = 0
     allocated: int = 0
     orphans: int = 0
+    possible: int = 0
 
 
 @dataclass
@@ -110,6 +117,7 @@ class WorkspaceModel(QAbstractTableModel):
         self._summary: Summary | None = None
         self._max_allocated = 1
         self._measuring = False
+        self._swept: frozenset[bytes] = frozenset()
         self._settling = QTimer(self)
         self._settling.setSingleShot(True)
         self._settling.setInterval(SETTLE_EVERY)
@@ -258,7 +266,9 @@ class WorkspaceModel(QAbstractTableModel):
         request = Request(cap=cap, max_bytes=max_bytes, order=order)
         plan = make_plan(self.rows, request, Policy())
         chosen = plan.chosen
-        return Next(len(chosen), sum(candidate.usage.allocated for candidate in chosen), plan.remaining_orphans)
+        orphans = self.summary.counts.get(Status.ORPHAN, 0)
+        allocated = sum(candidate.usage.allocated for candidate in chosen)
+        return Next(len(chosen), allocated, orphans, max(0, plan.remaining_orphans - orphans))
 
     def _summed_up(self) -> Summary:
         summary = Summary(rows=0, shown=len(self._shown))
@@ -328,7 +338,7 @@ class WorkspaceModel(QAbstractTableModel):
             if entry.progress is not None or (entry.outcome is not None and not entry.outcome.done):
                 entry.departed = True  # it is being swept, or its failure is still to be read
                 continue
-            if entry.checked is not None and entry.outcome is None:
+            if entry.checked is not None and name not in self._swept:
                 lost.append(Lost(name, "is no longer on the volume"))
             leaving.append(self._entries.pop(name))
         return leaving, lost
@@ -360,6 +370,11 @@ class WorkspaceModel(QAbstractTableModel):
             self.selection_lost.emit(tuple(lost))
 
     # --- a sweep in the rows ----------------------------------------------------------------------------------------
+
+    def begin_sweep(self, names: Iterable[bytes]) -> None:
+        """These are swept from now on: that they leave the volume is no news."""
+        self.forget_outcomes()
+        self._swept = frozenset(names)
 
     def show_progress(self, progress: SweepProgress | None) -> None:
         """Shows in the rows how far a sweep is; None when none is running."""
@@ -494,14 +509,14 @@ class WorkspaceModel(QAbstractTableModel):
         if arranged == self._shown:
             return
         hint = QAbstractItemModel.LayoutChangeHint.VerticalSortHint
-        self.layoutAboutToBeChanged.emit([], hint)
+        self.layoutAboutToBeChanged[_WITH_HINT].emit([], hint)  # type: ignore[index]
         before = self._shown
         self._shown = arranged
         self._number()
         kept = self.persistentIndexList()
         moved = [self.index(self._position[before[index.row()].row.name], index.column()) for index in kept]
         self.changePersistentIndexList(kept, moved)
-        self.layoutChanged.emit([], hint)
+        self.layoutChanged[_WITH_HINT].emit([], hint)  # type: ignore[index]
 
     def _number(self) -> None:
         self._position = {entry.row.name: number for number, entry in enumerate(self._shown)}

@@ -12,7 +12,7 @@ from sweeper_gui.ui.plain_text import tool_tip
 from sweeper_gui.ui.theme import Look
 
 _ICON = 16
-_GAP = 5
+_GAP = 4
 _SIDE = 9
 _HEIGHT = 28
 
@@ -25,6 +25,7 @@ class StatusChip(QAbstractButton):
         self.status = status
         self._look = look
         self._count = 0
+        self._compact = False
         self.setCheckable(True)
         self.setText(STATUS_WORDS[status])
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -46,11 +47,33 @@ class StatusChip(QAbstractButton):
         self.updateGeometry()
         self.update()
 
+    def set_compact(self, compact: bool) -> None:
+        """Leaves the word out, where there is no room for it; tool tip and accessible name keep it."""
+        if compact != self._compact:
+            self._compact = compact
+            self.updateGeometry()
+            self.update()
+
+    @property
+    def full_width(self) -> int:
+        """How wide it is with its word."""
+        return self._wide(self._word_width(compact=False))
+
+    @property
+    def compact_width(self) -> int:
+        """How wide it is without."""
+        return self._wide(0)
+
+    def _word_width(self, *, compact: bool) -> int:
+        return 0 if compact else self.fontMetrics().horizontalAdvance(self.text()) + _GAP
+
+    def _wide(self, word: int) -> int:
+        count = QFontMetrics(self._bold()).horizontalAdvance(count_text(self._count))
+        return _SIDE + _ICON + _GAP + word + count + _SIDE
+
     @override
     def sizeHint(self) -> QSize:
-        word = self.fontMetrics().horizontalAdvance(self.text())
-        count = QFontMetrics(self._bold()).horizontalAdvance(count_text(self._count))
-        return QSize(_SIDE + _ICON + _GAP + word + _GAP + count + _SIDE, _HEIGHT)
+        return QSize(self._wide(self._word_width(compact=self._compact)), _HEIGHT)
 
     @override
     def minimumSizeHint(self) -> QSize:
@@ -84,10 +107,12 @@ class StatusChip(QAbstractButton):
         place = QRect(_SIDE, (self.height() - _ICON) // 2, _ICON, _ICON)
         icon.paint(painter, place, mode=QIcon.Mode.Disabled if quiet else QIcon.Mode.Normal)
         painter.setPen(QColor(colours.muted if quiet else colours.text))
-        word = QRect(place.right() + 1 + _GAP, 0, self.fontMetrics().horizontalAdvance(self.text()), self.height())
-        painter.drawText(word, Qt.AlignmentFlag.AlignVCenter, self.text())
+        left = place.right() + 1 + _GAP
+        if not self._compact:
+            painter.drawText(QRect(left, 0, self.width(), self.height()), Qt.AlignmentFlag.AlignVCenter, self.text())
+        left += self._word_width(compact=self._compact)
         painter.setFont(self._bold())
-        count = QRect(word.right() + 1 + _GAP, 0, self.width(), self.height())
+        count = QRect(left, 0, self.width(), self.height())
         painter.drawText(count, Qt.AlignmentFlag.AlignVCenter, count_text(self._count))
 
     def _bold(self) -> QFont:

@@ -1,8 +1,9 @@
 """Above the table: status chips, search, bounds, and what to select."""
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from typing_extensions import override
 
 from sweeper_gui.core.units import count_text
 from sweeper_gui.core.verdict import Status
@@ -16,6 +17,8 @@ from sweeper_gui.ui.workspace_model import Summary
 
 #: Milliseconds after the last key before the table follows.
 _TYPING = 120
+_MARGIN = 12
+_CHIP_GAP = 6
 
 
 class FilterBar(QFrame):
@@ -59,6 +62,7 @@ class FilterBar(QFrame):
         """Shows other counts."""
         for status, chip in self.chips.items():
             chip.set_count(summary.counts.get(status, 0))
+        self._fit_chips()
         self._shown.set_text(
             f"{count_text(summary.shown)} of {count_text(summary.rows)} shown" if self.wanted.active else ""
         )
@@ -84,7 +88,7 @@ class FilterBar(QFrame):
 
     def _lay_out(self) -> None:
         chips = QHBoxLayout()
-        chips.setSpacing(6)
+        chips.setSpacing(_CHIP_GAP)
         for chip in self.chips.values():
             chips.addWidget(chip)
         chips.addStretch(1)
@@ -102,7 +106,7 @@ class FilterBar(QFrame):
         fields.addWidget(self.orphans_button)
         fields.addWidget(self.none_button)
         lines = QVBoxLayout(self)
-        lines.setContentsMargins(12, 8, 12, 8)
+        lines.setContentsMargins(_MARGIN, 8, _MARGIN, 8)
         lines.setSpacing(8)
         lines.addLayout(chips)
         lines.addLayout(fields)
@@ -125,6 +129,23 @@ class FilterBar(QFrame):
         self.orphans_button.setToolTip(tool_tip("Selects every orphan that the table shows now (Ctrl+A)"))
         self.none_button.setToolTip(tool_tip("Empties the selection, what is hidden too (Ctrl+Shift+A)"))
         self.clear_button.setEnabled(False)
+
+    def _fit_chips(self) -> None:
+        """Where there is no room for every word, chips that count nothing lose theirs first, then the last ones."""
+        room = self.width() - 2 * _MARGIN - (len(self.chips) - 1) * _CHIP_GAP - self._shown.sizeHint().width()
+        chips = list(self.chips.values())
+        needed = sum(chip.full_width for chip in chips)
+        givers = sorted(chips[::-1], key=lambda chip: chip.count > 0 or chip.isChecked())
+        for chip in givers:
+            compact = needed > room
+            chip.set_compact(compact)
+            if compact:
+                needed -= chip.full_width - chip.compact_width
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_chips()
 
     def _announce(self) -> None:
         self._typing.stop()

@@ -86,7 +86,7 @@ class Header(QFrame):
         volume.addWidget(self._volume_sign)
         volume.addWidget(self.root, 1)
         for part in (self.kind, self.state, self.space):
-            volume.addWidget(part)
+            volume.addWidget(part, 0, Qt.AlignmentFlag.AlignVCenter)
         volume.addSpacing(8)
         volume.addWidget(self.rescan_button)
         sizes = QHBoxLayout()

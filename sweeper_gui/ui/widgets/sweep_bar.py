@@ -1,10 +1,12 @@
 """The bottom of the window: what to sweep and how; while a sweep runs, how far it is and the way to stop it."""
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
@@ -14,6 +16,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from typing_extensions import override
 
 from sweeper_gui.core.plan import Order
 from sweeper_gui.core.units import age_text, count_text, size_text
@@ -78,7 +81,8 @@ class SweepBar(QStackedWidget):
         self.sweep_button.setText(words)
         self.sweep_button.setAccessibleName(words)
         wrong = self.max_bytes.wrong
-        self.sweep_button.setEnabled(not obstacle and not wrong and bool(chosen.names or following.count))
+        something = bool(chosen.names or following.count or following.possible)
+        self.sweep_button.setEnabled(something and not obstacle and not wrong)
         self.note.set_text(obstacle or wrong or note_words(chosen, following, measuring=measuring, filtered=filtered))
         for part in (self.cap, self.max_bytes, self.order):
             part.setEnabled(not chosen.names)
@@ -142,6 +146,7 @@ class SweepBar(QStackedWidget):
         page.setObjectName("BottomPanel")
         options = QHBoxLayout()
         options.setSpacing(7)
+        self.cap.setFixedWidth(74)
         _add_labelled(options, "Ne&xt", self.cap)
         _add_labelled(options, "at &most", self.max_bytes)
         options.addWidget(self.order)
@@ -151,17 +156,31 @@ class SweepBar(QStackedWidget):
         options.addWidget(self.set_aside)
         options.addWidget(self.dry_run)
         options.addStretch(1)
-        left = QVBoxLayout()
-        left.setSpacing(5)
-        left.addLayout(options)
-        left.addWidget(self.note)
-        line = QHBoxLayout(page)
-        line.setContentsMargins(12, 9, 12, 9)
-        line.setSpacing(12)
-        line.addLayout(left, 1)
-        line.addWidget(self.sweep_button, 0, Qt.AlignmentFlag.AlignVCenter)
+        self._places = QGridLayout(page)
+        self._places.setContentsMargins(12, 9, 12, 9)
+        self._places.setHorizontalSpacing(12)
+        self._places.setVerticalSpacing(6)
+        self._places.setColumnStretch(0, 1)
+        self._places.addLayout(options, 0, 0)
+        self._places.addWidget(self.note, 1, 0)
+        self._places.addWidget(self.sweep_button, 0, 1, 2, 1, Qt.AlignmentFlag.AlignVCenter)
+        self._options_line = options
         self._explain()
         return page
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_button()
+
+    def _place_button(self) -> None:
+        """Beside both lines where there is room, else at the end of the second one."""
+        narrow = self.width() < self._options_line.minimumSize().width() + self.sweep_button.sizeHint().width() + 60
+        self._places.removeItem(self._options_line)
+        self._places.removeWidget(self.sweep_button)
+        self._places.addLayout(self._options_line, 0, 0, 1, 2 if narrow else 1)
+        row, rows = (1, 1) if narrow else (0, 2)
+        self._places.addWidget(self.sweep_button, row, 1, rows, 1, Qt.AlignmentFlag.AlignVCenter)
 
     def _explain(self) -> None:
         self.sweep_button.setObjectName("Primary")
@@ -210,7 +229,7 @@ def button_words(chosen: Chosen, following: Next, options: SweepOptions) -> str:
     if chosen.names:
         return f"{verb} {count_text(len(chosen.names))} selected · {size_text(chosen.allocated)}…"
     if not following.count:
-        return f"{verb} orphans…"
+        return f"{verb} the next {orphans(options.cap)}…" if following.possible else f"{verb} orphans…"
     return f"{verb} {count_text(following.count)} of {orphans(following.orphans)} · {size_text(following.allocated)}…"
 
 
@@ -231,8 +250,10 @@ def note_words(chosen: Chosen, following: Next, *, measuring: bool, filtered: bo
         notes.append("The next orphans of the whole volume, whatever the filter; select to choose")
     if chosen.waiting:
         notes.append(f"{count_text(chosen.waiting)} more selected, waiting to be measured again")
-    if measuring:
-        notes.append("still measuring")
+    if following.possible and not chosen.names:
+        notes.append(f"{count_text(following.possible)} not measured yet may be orphans too")
+    elif measuring:
+        notes.append("Still measuring")
     if not notes and not following.count:
         notes.append("No orphans: nothing to sweep")
     elif not notes:

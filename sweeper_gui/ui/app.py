@@ -1,0 +1,115 @@
+"""Starts the window: the application, asyncio on Qt's event loop, the signals, and the way out."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+from qasync import QEventLoop
+
+from sweeper_gui import __version__
+from sweeper_gui.engine.host import Host
+from sweeper_gui.engine.process import EngineProcess
+from sweeper_gui.settings import Settings, load_settings
+from sweeper_gui.ui.controller import Controller, poll_pace
+from sweeper_gui.ui.dialogs.answers import DialogPrompts
+from sweeper_gui.ui.icons import app_icon
+from sweeper_gui.ui.main_window import MainWindow
+from sweeper_gui.ui.options import SweepOptions
+from sweeper_gui.ui.setup_form import SetupForm
+from sweeper_gui.ui.theme import Look, Mode
+from sweeper_gui.ui.work import Work
+from sweeper_gui.ui.workspace_model import WorkspaceModel
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(
+    settings: Settings | None,
+    problem: str | None = None,
+    make_host: Callable[[], Host] | None = None,
+    mode: Mode = "system",
+) -> int:
+    """Opens the window and returns the exit code once it is closed.
+
+    Without settings, or without a root in them, a form asks for both first and shows `problem`. `make_host` makes the
+    engine; by default it is a process of its own. `mode` is light, dark, or as the desktop has it.
+    """
+    app = make_application()
+    look = Look(app, mode)
+    with asyncio.Runner(loop_factory=lambda: QEventLoop(app)) as runner:
+        return runner.run(_main(settings, problem or "", make_host or EngineProcess, look))
+
+
+def make_application() -> QApplication:
+    """The one application of this process, named and with its icon."""
+    QGuiApplication.setApplicationName("sweeper")
+    QGuiApplication.setApplicationDisplayName("Sweeper")
+    QGuiApplication.setDesktopFileName("sweeper")
+    app = QApplication.instance()
+    if not isinstance(app, QApplication):
+        app = QApplication(sys.argv[:1])
+    app.setApplicationVersion(__version__)
+    app.setWindowIcon(app_icon())
+    # The last window is closed long before the engine is: the coroutine decides when the program ends.
+    app.setQuitOnLastWindowClosed(False)
+    return app
+
+
+async def _main(settings: Settings | None, problem: str, make_host: Callable[[], Host], look: Look) -> int:
+    if settings is None or settings.volume.root is None:
+        settings = await ask_settings(problem, look)
+    if settings is None:
+        return 2
+    await show_volume(settings, make_host, look)
+    return 0
+
+
+async def ask_settings(problem: str, look: Look) -> Settings | None:
+    """Shows the form until it yields settings or is closed."""
+    form = SetupForm(problem, load_typed, look)
+    form.show()
+    with _on_signals(form.close):
+        await form.done.wait()
+    form.deleteLater()
+    return form.settings
+
+
+def load_typed(root: str, registry: str) -> Settings:
+    """Settings from the configuration with what was typed on top. Raises `SettingsError` or ValueError."""
+    if not root:
+        raise ValueError("Name the volume's root.")
+    overrides: dict[str, object] = {"root": root}
+    if registry:
+        overrides["registry"] = (registry,)
+    return load_settings(overrides=overrides)
+
+
+async def show_volume(settings: Settings, make_host: Callable[[], Host], look: Look) -> None:
+    """Shows the main window until it may go."""
+    model = WorkspaceModel()
+    controller = Controller(settings.to_wire(), make_host, model, pace=poll_pace(os.environ))
+    window = MainWindow(controller, model, SweepOptions.from_settings(settings), look)
+    work = Work(window, controller, DialogPrompts(window, look), settings)
+    window.show()
+    work.start()
+    with _on_signals(work.close_now):
+        await window.closed.wait()
+    window.deleteLater()
+    controller.deleteLater()
+
+
+@contextmanager
+def _on_signals(act: Callable[[], object]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, act)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)

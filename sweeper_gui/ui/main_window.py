@@ -1,0 +1,354 @@
+"""The window: puts the parts together and lets what one says reach the others. What is done lives in `work.py`."""
+
+import asyncio
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeyEvent
+from PySide6.QtWidgets import QMainWindow, QSplitter, QVBoxLayout, QWidget
+from typing_extensions import override
+
+from sweeper_gui.core.names import visible
+from sweeper_gui.core.units import age_text, count_text
+from sweeper_gui.core.verdict import Status
+from sweeper_gui.engine.messages import (
+    Purge,
+    ReadRegistry,
+    RegistryState,
+    Restore,
+    Resume,
+    Scan,
+    ScanProgress,
+    Sweep,
+    SweepProgress,
+    VolumeState,
+)
+from sweeper_gui.ui.actions import Actions
+from sweeper_gui.ui.controller import Controller, EngineDeath, EnginePhase, EngineState
+from sweeper_gui.ui.entry import Entry
+from sweeper_gui.ui.options import SweepOptions
+from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, shown
+from sweeper_gui.ui.table import WorkspaceTable
+from sweeper_gui.ui.theme import Look
+from sweeper_gui.ui.widgets.banner import BannerArea, Notice, Remedy
+from sweeper_gui.ui.widgets.filter_bar import FilterBar
+from sweeper_gui.ui.widgets.header import Header
+from sweeper_gui.ui.widgets.sweep_bar import SweepBar
+from sweeper_gui.ui.workspace_model import Lost, WorkspaceModel
+
+#: Counts and sums follow the rows at most this often, in milliseconds: they read all rows.
+_REFRESH_EVERY = 200
+
+_DOING = ((Sweep, "Sweep"), (Purge, "Purge"), (Resume, "Resume"), (Restore, "Restore"))
+
+
+class MainWindow(QMainWindow):
+    """Shows a volume. `closed` is set once the window may go: what is running has been asked about and has ended."""
+
+    def __init__(self, controller: Controller, model: WorkspaceModel, options: SweepOptions, look: Look) -> None:
+        super().__init__()
+        self.controller = controller
+        self.model = model
+        self.look = look
+        self.closed = asyncio.Event()
+        self.ask_to_close: Callable[[], None] = self.closed.set
+        self.header = Header(look)
+        self.banners = BannerArea(look)
+        self.filters = FilterBar(look)
+        self.table = WorkspaceTable(model, look)
+        self.middle = QSplitter(Qt.Orientation.Horizontal)
+        self.bottom = SweepBar(options, look)
+        self.message = ElidedLabel(name="Muted")
+        self.engine_label = PlainLabel(name="Muted")
+        self.actions_ = Actions(self, look)
+        self._refreshing = QTimer(self)
+        self._refreshing.setSingleShot(True)
+        self._refreshing.setInterval(_REFRESH_EVERY)
+        self._lay_out()
+        self._listen()
+        self._restore_place()
+        self.refresh()
+
+    @property
+    def options(self) -> SweepOptions:
+        """How the next sweep is to run."""
+        return self.bottom.options
+
+    @property
+    def doing(self) -> str:
+        """What is changing the volume now: 'Sweep', 'Restore', …; empty where nothing is."""
+        return next((words for kind, words in _DOING if self.controller.running(kind)), "")
+
+    # --- layout -----------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        self.setWindowTitle("Sweeper")
+        self.setMinimumSize(720, 440)
+        self.middle.addWidget(self.table)
+        self.middle.setChildrenCollapsible(False)
+        page = QWidget()
+        lines = QVBoxLayout(page)
+        lines.setContentsMargins(0, 0, 0, 0)
+        lines.setSpacing(0)
+        lines.addWidget(self.header)
+        lines.addWidget(self.banners)
+        lines.addWidget(self.filters)
+        lines.addWidget(self.middle, 1)
+        lines.addWidget(self.bottom)
+        self.setCentralWidget(page)
+        bar = self.statusBar()
+        bar.setSizeGripEnabled(False)
+        bar.setContentsMargins(8, 0, 8, 0)
+        bar.addWidget(self.message, 1)
+        bar.addPermanentWidget(self.engine_label)
+
+    def _restore_place(self) -> None:
+        screen = QGuiApplication.primaryScreen().availableGeometry()
+        self.resize(min(1280, screen.width()), min(800, screen.height()))
+        self.table.setFocus()
+
+    # --- listening --------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        controller = self.controller
+        controller.volume_changed.connect(self._show_volume)
+        controller.registry_changed.connect(self._show_registry)
+        controller.scan_changed.connect(self._show_scan)
+        controller.sweep_changed.connect(self._show_sweep)
+        controller.engine_changed.connect(self._show_engine)
+        controller.stalled_changed.connect(self._show_stalled)
+        controller.busy_changed.connect(self._refresh_soon)
+        self.model.changed.connect(self._refresh_soon)
+        self.model.selection_changed.connect(self._refresh_soon)
+        self.model.selection_lost.connect(self._show_lost)
+        self.filters.filter_changed.connect(self.model.set_filter)
+        self.filters.select_orphans.connect(self.model.select_shown_orphans)
+        self.filters.select_none.connect(self.model.select_none)
+        self.bottom.options_changed.connect(self._refresh_soon)
+        self._refreshing.timeout.connect(self.refresh)
+        self.table.selectionModel().selectionChanged.connect(self._refresh_row_actions)
+        self._listen_to_actions()
+
+    def _listen_to_actions(self) -> None:
+        for key, act in {
+            "quit": self.close,
+            "search": self.filters.focus_search,
+            "clear": self.filters.clear,
+            "orphans_only": lambda: self.filters.show_only(Status.ORPHAN),
+            "select_orphans": self.model.select_shown_orphans,
+            "select_none": self.model.select_none,
+            "toggle": self.table.toggle_marked,
+        }.items():
+            self.actions_[key].triggered.connect(lambda _checked, act=act: act())
+
+    def _refresh_soon(self) -> None:
+        if not self._refreshing.isActive():
+            self._refreshing.start()
+
+    # --- showing ----------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Counts, sums and the button follow the rows and the selection."""
+        self._refreshing.stop()
+        summary = self.model.summary
+        scan = self.controller.scan
+        scanning = self.controller.running(Scan)
+        self.header.show_summary(summary, scan)
+        self.header.show_scanning(scanning)
+        self.filters.show_summary(summary)
+        self._show_empty()
+        self._show_volume_error()
+        chosen = self.model.chosen()
+        following = self.model.next_orphans(self.options.cap, self.options.max_bytes, self.options.order)
+        self.bottom.show_target(
+            chosen, following, self.obstacle(), measuring=scanning, filtered=self.model.filter.active
+        )
+        self._refresh_actions(bool(chosen.names or following.count or following.possible))
+
+    def obstacle(self) -> str:
+        """Why nothing can be swept now; empty where it can."""
+        if self.controller.engine.phase is EnginePhase.STARTING:
+            return "The engine is starting"
+        if self.controller.engine.phase not in (EnginePhase.READY, EnginePhase.SILENT):
+            return "There is no engine"
+        if self.doing:
+            return f"{self.doing} is running"
+        if self.controller.volume.error:
+            return "The volume can't be read"
+        if self.controller.volume.read_only:
+            return "The volume is mounted read-only"
+        return ""
+
+    def _refresh_actions(self, something: bool) -> None:
+        ready = self.controller.engine.phase in (EnginePhase.READY, EnginePhase.SILENT)
+        scanning = self.controller.running(Scan)
+        actions = self.actions_
+        actions["rescan"].setText("&Stop scan" if scanning else "&Rescan")
+        actions["rescan"].setEnabled(ready and not self.doing)
+        self.header.rescan_button.setEnabled(ready and not self.doing)
+        reading = self.controller.running(ReadRegistry)
+        actions["registry"].setEnabled(ready and not reading)
+        self.header.registry_button.setEnabled(ready and not reading)
+        actions["sweep"].setEnabled(something and not self.obstacle())
+        actions["cancel"].setEnabled(bool(self.doing))
+        for key in ("trash", "history", "doctor", "bind"):
+            actions[key].setEnabled(ready and not self.doing)
+        self._refresh_row_actions()
+
+    def _refresh_row_actions(self) -> None:
+        entries = self.table.marked_entries()
+        one = entries[0] if len(entries) == 1 else None
+        actions = self.actions_
+        pinned = one is not None and is_pinned(one)
+        actions["toggle"].setEnabled(any(entry.checkable for entry in entries))
+        actions["remove_one"].setEnabled(one is not None and one.checkable and not self.obstacle())
+        actions["copy_path"].setEnabled(bool(entries))
+        actions["pin"].setVisible(not pinned)
+        actions["pin"].setEnabled(one is not None and one.row.status is not Status.FOREIGN)
+        actions["unpin"].setVisible(pinned)
+        actions["reason"].setEnabled(one is not None)
+
+    def _show_empty(self) -> None:
+        scan = self.controller.scan
+        if self.controller.volume.error:
+            self.table.show_empty("The volume can't be read", shown(self.controller.volume.error))
+        elif self.model.summary.rows:
+            self.table.show_empty("Nothing matches the filter", "Clear filters (Ctrl+L) to see all workspaces.")
+        elif scan is None or scan.phase == "listing":
+            self.table.show_empty("Listing the volume…", "Rows appear as soon as the directory is read.")
+        else:
+            self.table.show_empty("No workspaces", "There is nothing below the root of this volume.")
+
+    def _show_volume_error(self) -> None:
+        """Above the rows of an earlier listing; without any, the table's own place says it."""
+        error = self.controller.volume.error
+        notice = Notice("error", "The volume can't be read", shown(error), lasting=True)
+        self._say_if("volume", error if self.model.summary.rows else "", notice)
+
+    def _show_volume(self, volume: VolumeState) -> None:
+        self.setWindowTitle(f"{shown(volume.root)} – Sweeper" if volume.root else "Sweeper")
+        self.header.show_volume(volume)
+        for key in self.banners.keys("volume-warning-"):
+            self.banners.unsay(key)
+        for number, warning in enumerate(volume.warnings):
+            self.banners.say(f"volume-warning-{number}", Notice("warning", shown(warning)))
+        if volume.clock_skew is not None and abs(volume.clock_skew) > 60:
+            side = "ahead of" if volume.clock_skew > 0 else "behind"
+            words = f"The volume's clock is {age_text(abs(volume.clock_skew))} {side} this host's"
+            self.banners.say("skew", Notice("warning", words, "Ages are judged by the earlier of both."))
+        self._refresh_soon()
+
+    def _show_registry(self, registry: RegistryState) -> None:
+        self.header.show_registry(registry)
+        failed = [source for source in registry.sources if source.error]
+        words = "; ".join(f"{source.shown}: {source.error}" for source in failed) or "; ".join(registry.problems)
+        hints = " ".join(source.hint for source in failed if source.hint)
+        refresh = Remedy("Read it again", self.actions_["registry"].trigger)
+        notice = Notice(
+            "error",
+            f"The registry can't be trusted: {shown(words)}",
+            shown(hints) or "Until it can be, every workspace is 'unknown' and nothing is swept.",
+            (refresh,),
+            lasting=True,
+        )
+        self._say_if("registry", words if registry.read_at is not None and not registry.trusted else "", notice)
+        self._refresh_soon()
+
+    def _show_scan(self, _scan: ScanProgress | None) -> None:
+        self._refresh_soon()
+        scan = self.controller.scan
+        if scan is not None and scan.phase == "measuring":
+            rate = f", {count_text(round(scan.entries / scan.seconds))}/s" if scan.seconds >= 1 else ""
+            self.message.set_text(f"Measuring: {count_text(scan.entries)} entries in {age_text(scan.seconds)}{rate}")
+        elif scan is not None and scan.phase == "done":
+            self.message.set_text(f"Measured {count_text(scan.entries)} entries in {age_text(scan.seconds)}")
+        elif scan is not None and scan.phase == "cancelled":
+            self.message.set_text("The scan was stopped; what is not measured is not swept")
+
+    def _show_sweep(self, progress: SweepProgress | None) -> None:
+        was_running = self.bottom.currentIndex() == 1
+        self.bottom.show_progress(progress, self.doing or "Sweep")
+        if was_running is not (progress is not None):
+            self.refresh()
+
+    def _show_engine(self, state: EngineState) -> None:
+        words = {
+            EnginePhase.STARTING: "engine starting…",
+            EnginePhase.READY: f"engine {state.pid}",
+            EnginePhase.SILENT: f"engine {state.pid} not answering",
+            EnginePhase.GONE: "no engine",
+            EnginePhase.CLOSED: "",
+        }
+        self.engine_label.set_text(words[state.phase])
+        restart = Remedy("Start a new engine", self.restart_engine)
+        silent = Notice(
+            "warning",
+            f"The engine has not answered for {state.seconds} s",
+            "It may be waiting for the volume. A new one can be started; nothing is lost that is in the log.",
+            (restart,),
+            lasting=True,
+        )
+        self._say_if("engine-silent", "silent" if state.phase is EnginePhase.SILENT else "", silent)
+        gone = Notice("error", "There is no engine", shown(state.reason), (restart,), lasting=True)
+        self._say_if("engine-gone", state.reason if state.phase is EnginePhase.GONE else "", gone)
+        self._refresh_soon()
+
+    def restart_engine(self) -> None:
+        """Replaced by whoever does the work."""
+
+    def _show_stalled(self, seconds: int) -> None:
+        notice = Notice(
+            "warning",
+            f"The volume has not responded for {seconds} s",
+            "Sweeper waits; the window stays usable. If it lasts, look at the network and the file server.",
+            lasting=True,
+        )
+        self._say_if("stalled", str(seconds) if seconds else "", notice)
+
+    def _show_lost(self, lost: tuple[Lost, ...]) -> None:
+        first = "; ".join(f"{visible(item.name)} {item.reason}" for item in lost[:3])
+        more = f" and {count_text(len(lost) - 3)} more" if len(lost) > 3 else ""
+        self.banners.say(
+            "selection-lost",
+            Notice("info", f"No longer selected: {count_text(len(lost))}", f"{first}{more}"),
+        )
+
+    def show_death(self, death: EngineDeath) -> None:
+        """The engine has died. Where no new one starts by itself, `engine-gone` says so and offers it."""
+        if not death.sweeping and not death.restarting:
+            return
+        what = "in the middle of a sweep" if death.sweeping else "unexpectedly"
+        follows = "A new one is started." if death.restarting else "It died too soon to be started again by itself."
+        hint = f"Nothing is lost: the log on the volume tells what was done. {follows}"
+        self.banners.say("engine-died", Notice("error", f"The engine ended {what}: {shown(death.reason)}", hint))
+
+    def _say_if(self, key: str, condition: str, notice: Notice) -> None:
+        if condition:
+            self.banners.say(key, notice)
+        else:
+            self.banners.unsay(key)
+
+    # --- keys and closing -------------------------------------------------------------------------------------------
+
+    @override
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Escape and self.doing:
+            # Not the deed itself: Esc is pressed too easily. Enter on the button is.
+            self.bottom.cancel_button.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self.message.set_text("Press Space or Enter to stop")
+            return
+        super().keyPressEvent(event)
+
+    @override
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if self.closed.is_set():
+            event.accept()
+        else:
+            event.ignore()
+            self.ask_to_close()
+
+
+def is_pinned(entry: Entry) -> bool:
+    """Whether a person has pinned the workspace."""
+    # The engine keeps the pins; the verdict is how it tells of them.
+    return entry.row.status is Status.PROTECTED and entry.row.verdict.reason == "pinned"
