@@ -18,6 +18,7 @@ from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem,
 from sweeper_gui.core.plan import Order, Plan
 from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.units import size_text
+from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine import messages
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ def sweep(run: Invocation, options: SweepOptions) -> Code:
         swept = session.run(
             messages.Sweep(plan, plan.digest, options.dry_run, options.impact, options.ticket), messages.Swept
         )
-        return _report(run, _with_refused(swept.report, plan), options.as_json)
+        report = _with_refused(swept.report, plan)
+        return _report(run, report, options.as_json, all_measured=_all_measured(session))
 
 
 def _check(options: SweepOptions) -> None:
@@ -248,11 +250,15 @@ def _agreed(run: Invocation, question: str) -> bool:
     return False
 
 
-def _report(run: Invocation, report: Report, as_json: bool, hint: str = "") -> Code:
+def _all_measured(session: Session) -> bool:
+    return not any(row.status is Status.UNMEASURED and row.usage is None for row in session.rows.values())
+
+
+def _report(run: Invocation, report: Report, as_json: bool, hint: str = "", *, all_measured: bool = True) -> Code:
     if as_json:
         run.output.document(documents.report(report))
     else:
-        run.output.result(*tables.report_parts(report))
+        run.output.result(*tables.report_parts(report, all_measured=all_measured))
     if report.problem:
         run.output.warning(report.problem, hint)
     return code_of(report)

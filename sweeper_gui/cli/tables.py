@@ -146,15 +146,18 @@ def plan_question(plan: Plan) -> str:
     return " and ".join(acts) + "?"
 
 
-def report_parts(report: Report) -> list[RenderableType]:
-    """One line per outcome, what was not touched, and the sum."""
+def report_parts(report: Report, *, all_measured: bool = True) -> list[RenderableType]:
+    """One line per outcome, what was not touched, and the sum.
+
+    Where not all has been measured, the orphans that remain are an upper bound.
+    """
     parts: list[RenderableType] = []
     if report.outcomes:
         parts.append(_outcomes(report.outcomes))
     if report.untouched:
         parts.append(Text("\nUntouched:"))
         parts += [Text(f"  {visible(name)}") for name in report.untouched]
-    parts.append(_sum(report))
+    parts.append(_sum(report, all_measured=all_measured))
     return parts
 
 
@@ -178,7 +181,7 @@ def _outcome_reason(outcome: Outcome) -> str:
     return "; ".join(part for part in (outcome.reason, *new, left) if part)
 
 
-def _sum(report: Report) -> Text:
+def _sum(report: Report, *, all_measured: bool) -> Text:
     counts = [f"{count_text(report.count(result))} {result}" for result in Result if report.count(result)]
     start = {Ending.DONE: "", Ending.CANCELLED: "Cancelled: ", Ending.STOPPED: "Stopped: "}[report.ending]
     if report.dry_run:
@@ -189,7 +192,7 @@ def _sum(report: Report) -> Text:
         line += f"; {count_text(len(report.untouched))} untouched"
     if report.remaining_orphans:
         remain = "orphan remains" if report.remaining_orphans == 1 else "orphans remain"
-        line += f"; {count_text(report.remaining_orphans)} {remain}"
+        line += f"; {'' if all_measured else 'up to '}{count_text(report.remaining_orphans)} {remain}"
     return plain(line, style="bold")
 
 

@@ -12,8 +12,16 @@ def open_window(run: Invocation) -> int:
     """Opens the window with the settings, or with what is wrong with them. Raises `Refusal` without a display."""
     require_display("Use 'sweeper list' and 'sweeper sweep' here, or connect with 'ssh -X'.")
     from sweeper_gui.settings import SettingsError
-    from sweeper_gui.ui.app import run as run_window
 
+    try:
+        from sweeper_gui.ui.app import run as run_window
+    except ImportError as error:  # Qt loads system libraries that a bare host lacks
+        raise Refusal(
+            Code.FAILED,
+            f"the window can't be opened, something that Qt needs is missing: {error}",
+            "Install it; on Debian and Ubuntu: apt install libegl1 libgl1 libglib2.0-0 libdbus-1-3 libxkbcommon0 "
+            "libfontconfig1. The commands work without.",
+        ) from error
     try:
         settings = run.load_settings()
     except SettingsError as error:

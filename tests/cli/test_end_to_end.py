@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -319,9 +320,10 @@ def test_a_workspace_that_fails_is_1_and_the_others_are_swept(
 
 
 def test_a_held_lock_is_4(slow: "SlowSweep", wait_for: WaitFor) -> None:
-    running = slow.start()
+    slow.volume.deleted("other")
+    running = slow.start("dead0", "dead1", "dead2")
     wait_for(slow.removing)
-    ran = slow.sweeper("sweep", "--yes")
+    ran = slow.sweeper("sweep", "other", "--yes")
     assert ran.code == 4, ran
     assert str(running.pid) in ran.err
     running.send_signal(signal.SIGTERM)
@@ -346,7 +348,7 @@ class SlowSweep:
         sweeper.configure(volume.settings(min_age="0s") + limits)
         self.control = volume.root.parent / ".sweeper-workspaces"
 
-    def start(self, *arguments: str):  # type: ignore[no-untyped-def]
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return self.sweeper.start("sweep", "--yes", "--json", *arguments)
 
     def removing(self) -> bool:
