@@ -4,11 +4,13 @@ It lies on the same mount as the root, so that setting aside is one rename. Noth
 everything is opened without following links, and its owner must be who owns what we create there.
 """
 
+import contextlib
 import errno
 import grp
 import os
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,9 +209,14 @@ class Control:
         return Probe(status.st_ctime_ns / 1e9, host_clock, status.st_uid, status.st_gid)
 
     def probe_rename(self, volume: Volume, parent: int, trash: int) -> None:
-        """Makes a directory among the workspaces and renames it into the trash: so can the workspaces be."""
-        name = b".sweeper-probe-" + secrets.token_hex(8).encode()
+        """Makes a directory among the workspaces and renames it into the trash: so can the workspaces be.
+
+        Call with the lock held: a directory of that name was left by a run that died here, and is empty.
+        """
+        name = b".sweeper-probe"
         with _words(f"directories of {volume.shown} can't be moved to the trash {visible(self.path)}"):
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(name, dir_fd=parent)
             os.mkdir(name, 0o700, dir_fd=parent)
             try:
                 os.rename(name, name, src_dir_fd=parent, dst_dir_fd=trash)
@@ -231,7 +238,7 @@ class Control:
 
     def new_sweep(self) -> "SweepDirectory":
         """Makes the directory of a new sweep, named for the time (UTC) and a random part."""
-        id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
         with _words(f"no sweep can be begun in {visible(self.path)}"), self._sweeps() as sweeps:
             os.mkdir(id_.encode(), _PRIVATE_MODE, dir_fd=sweeps)
             descriptor = files.open_directory(id_.encode(), sweeps)
@@ -266,6 +273,7 @@ class SweepDirectory:
         self.id = id_
         self.descriptor = descriptor
         self._inner: dict[bytes, int] = {}
+        self._opening = threading.Lock()
 
     def __enter__(self) -> "SweepDirectory":
         return self
@@ -284,9 +292,10 @@ class SweepDirectory:
         self.descriptor = -1
 
     def _opened(self, name: bytes) -> int:
-        if name not in self._inner:
-            self._inner[name] = files.open_directory(name, self.descriptor)
-        return self._inner[name]
+        with self._opening:  # trees are worked on side by side
+            if name not in self._inner:
+                self._inner[name] = files.open_directory(name, self.descriptor)
+            return self._inner[name]
 
     @property
     def whole(self) -> int:
@@ -298,13 +307,22 @@ class SweepDirectory:
         """The open directory of trees whose removal has begun."""
         return self._opened(REMOVING)
 
-    def numbers(self, directory: int) -> list[int]:
+    @staticmethod
+    def _numbers(directory: int) -> list[int]:
         """The numbers of the trees in `whole` or `removing`; other names are none of ours."""
         descriptor = files.reopen(directory)
         try:
             return sorted(int(name) for name in os.listdir(descriptor) if name.isascii() and name.isdigit())
         finally:
             os.close(descriptor)
+
+    def trees(self) -> list[tuple[bytes, int]]:
+        """All trees in here: `WHOLE` or `REMOVING`, and the number. A run that died early has not even those two."""
+        found = []
+        for place in (WHOLE, REMOVING):
+            with contextlib.suppress(FileNotFoundError):
+                found += [(place, number) for number in self._numbers(self._opened(place))]
+        return found
 
 
 def _opened(path: bytes, volume: Volume) -> int:

@@ -152,6 +152,8 @@ class _Discovering(Walk[Directory]):
             self._differs(f"{_CHANGED}: {node.shown()}")
 
     def _check_top(self, status: os.stat_result) -> None:
+        if self.newest_ns == _NOTHING_IS_NEWER:
+            return  # its removal has begun, and has changed the top itself
         if self._identity is not None:
             changed = status.st_mtime_ns != self._identity.mtime_ns
         else:

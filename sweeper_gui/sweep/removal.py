@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from sweeper_gui.core.outcome import Outcome, Result
 from sweeper_gui.storage import files
-from sweeper_gui.storage.remove import Discovery, Removal, discover, remove
+from sweeper_gui.storage.discover import Discovery, discover
+from sweeper_gui.storage.remove import Removal, remove
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Untrusted
 from sweeper_gui.sweep.log import Name, Removing

@@ -8,7 +8,7 @@ import msgspec
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import TrashItem, TrashState
 from sweeper_gui.core.policy import Treatment
-from sweeper_gui.storage.control import Control, SweepDirectory
+from sweeper_gui.storage.control import REMOVING, WHOLE, Control, SweepDirectory
 from sweeper_gui.sweep.ground import Ground
 from sweeper_gui.sweep.log import Intent, ReadLog, SetAside, read_log
 
@@ -48,11 +48,8 @@ def ids_in_trash(ground: Ground, control: Control | None = None) -> frozenset[st
 
 
 def _of_sweep(sweep: SweepDirectory, ground: Ground) -> Iterator[Lying]:
-    places = [
-        (number, state)
-        for state, directory in ((TrashState.WHOLE, sweep.whole), (TrashState.REMOVING, sweep.removing))
-        for number in sweep.numbers(directory)
-    ]
+    states = {WHOLE: TrashState.WHOLE, REMOVING: TrashState.REMOVING}
+    places = [(number, states[place]) for place, number in sweep.trees()]
     if not places:
         return
     log = read_log(sweep, ground.log_fallback(sweep.id))

@@ -28,9 +28,10 @@ class FakeVolume:
     """The volume `root` and its registry `database`, both below one directory of the test's."""
 
     def __init__(self, directory: Path) -> None:
+        """Makes it, or takes the one that is there: another process's, say."""
         self.root = directory / "workspaces"
         self.database = directory / "collab.sqlite3"
-        self.root.mkdir(parents=True)
+        self.root.mkdir(parents=True, exist_ok=True)
         self._execute(_TABLE)
 
     @property
