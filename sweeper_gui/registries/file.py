@@ -3,7 +3,9 @@
 import errno
 import os
 import stat
+import time
 from pathlib import Path
+from typing import BinaryIO
 
 from sweeper_gui.registries.base import Attempt, RegistryError
 from sweeper_gui.registries.document import MAX_BYTES, sessions_in
@@ -12,6 +14,8 @@ from sweeper_gui.settings.model import RegistrySettings, file_path
 from sweeper_gui.settings.opening import open_named
 
 _CHUNK = 1 << 20
+#: A file that changed less than so many seconds ago may still be being written.
+_SETTLED = 0.5
 
 
 def read_file(settings: RegistrySettings, attempt: Attempt) -> Sessions:
@@ -30,16 +34,32 @@ def _stable_content(path: Path, attempt: Attempt) -> bytes:
         before = os.fstat(file.fileno())
         if not stat.S_ISREG(before.st_mode):
             raise RegistryError("is not a regular file")
-        data = bytearray()
-        while chunk := file.read(_CHUNK):
-            attempt.check()
-            data += chunk
-            if len(data) > MAX_BYTES:
-                raise RegistryError(f"is larger than {MAX_BYTES >> 20} MiB")
+        data = _content(file, attempt)
+        _settle(before, attempt)
         after = (os.fstat(file.fileno()), os.stat(path))
     if any(_state(status) != _state(before) for status in after) or len(data) != before.st_size:
         raise RegistryError("was written while it was read", "try again; write a new file and rename it into place")
+    return data
+
+
+def _content(file: BinaryIO, attempt: Attempt) -> bytes:
+    data = bytearray()
+    while chunk := file.read(_CHUNK):
+        attempt.check()
+        data += chunk
+        if len(data) > MAX_BYTES:
+            raise RegistryError(f"is larger than {MAX_BYTES >> 20} MiB")
     return bytes(data)
+
+
+def _settle(status: os.stat_result, attempt: Attempt) -> None:
+    """Waits where the file has just changed, so that a writer who is pausing shows himself."""
+    if time.time() - status.st_mtime > _SETTLED:
+        return
+    end = time.monotonic() + _SETTLED
+    while (left := end - time.monotonic()) > 0:
+        attempt.check()
+        time.sleep(min(left, 0.05))
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:

@@ -16,12 +16,8 @@ def network_file_system(path: Path) -> str | None:
     What runs in user space (FUSE) counts as one: nobody can tell what is behind it.
     """
     real = Path(os.path.realpath(path))
-    best = max(
-        (mount for mount in psutil.disk_partitions(all=True) if real.is_relative_to(mount.mountpoint)),
-        # the longest mount point is the nearest; of two at one place the later one hides the other, and max keeps
-        # the first of equals
-        key=lambda mount: len(mount.mountpoint),
-        default=None,
-    )
-    type_ = best.fstype if best is not None else ""
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if real.is_relative_to(mount.mountpoint)]
+    # The longest mount point is the nearest; of two at one place the later one hides the other, and sorting is stable.
+    nearest = sorted(mounts, key=lambda mount: len(mount.mountpoint))[-1:]
+    type_ = nearest[0].fstype if nearest else ""
     return type_ if type_ in _NETWORK_TYPES or (type_.startswith("fuse") and type_ != "fuseblk") else None

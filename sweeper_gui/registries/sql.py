@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from sweeper_gui.registries.base import Attempt, RegistryError, quoted
 from sweeper_gui.registries.rows import Gatherer, Sessions, fields_of
 from sweeper_gui.settings.model import RegistrySettings, sql_dialect, sqlite_path
+from sweeper_gui.settings.opening import open_named
 
 _ROWS_AT_ONCE = 5_000
 #: After how many of SQLite's instructions the time is looked at: some milliseconds.
@@ -93,9 +95,9 @@ def _read_sqlite(
 def _refuse_lagging_wal(path: Path, network_file_system: NetworkCheck) -> None:
     """Raises `RegistryError` for what can't be a trusted database, before SQLite is asked."""
     try:
-        if path.is_dir():
-            raise RegistryError("is a directory, not a database file", "write the path of the file")
-        with path.open("rb") as file:
+        with open_named(path) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise RegistryError("is not a regular file", "check the path of this registry")
             header = file.read(100)
         kind = network_file_system(path)
     except OSError as error:

@@ -1,0 +1,397 @@
+"""An HTTP API, with real servers: everything that is not a fresh, whole, honest list is an error."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweeper_gui.core.snapshot import RegistryIdentity, Session
+from sweeper_gui.registries import http as http_module
+from sweeper_gui.registries import identity_of, read_all
+from tests.registries.conftest import Reader, registry
+from tests.registries.servers import Answer, Authority, HttpServer, http_server, proxy
+
+TOKEN = "token-hunter2-secret"
+
+
+def test_a_list_is_read(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer(
+        [
+            {"id": "a", "title": "One", "owner": "octocat", "created_at": "2024-10-01T00:00:00Z", "deleted_at": None},
+            {"id": "b", "deletedAt": 1700000100000},
+        ]
+    )
+    before = time.time()
+    result = read(http.url())
+    assert result.error is None
+    assert result.sessions == (
+        Session("a", False, "One", "octocat", 1727740800.0, None),
+        Session("b", True, deleted_at=1700000100.0),
+    )
+    assert before <= result.started_at <= result.finished_at
+    ((_, headers),) = http.requests
+    assert headers["Cache-Control"] == "no-cache"
+    assert headers["Accept"] == "application/json"
+    assert "Authorization" not in headers
+
+
+def test_the_list_may_lie_deeper(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer({"data": {"sessions": ["a"]}, "other": []}, kind="application/vnd.api+json")
+    assert read(http.url(), items="data.sessions").sessions == (Session("a"),)
+    assert "not a list" in (read(http.url()).error or "")
+
+
+# --- who we are ------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_from_a_file_or_a_variable_is_sent(read: Reader, http: HttpServer, tmp_path: Path, monkeypatch):
+    http.answers["/sessions"] = Answer(["a"])
+    (tmp_path / "token").write_text(f"{TOKEN}\n", encoding="ascii")
+    monkeypatch.setenv("API_TOKEN", TOKEN)
+    assert read(http.url(), token_file=tmp_path / "token").error is None
+    assert read(http.url(), token_env="API_TOKEN").error is None
+    assert [headers["Authorization"] for _, headers in http.requests] == [f"Bearer {TOKEN}"] * 2
+
+
+@pytest.mark.parametrize("content", ["", " \n", "two words\n", "a\nb\n", "grün\n"])
+def test_a_token_that_can_not_be_one_is_an_error(read: Reader, http: HttpServer, tmp_path: Path, content: str):
+    (tmp_path / "token").write_text(content, encoding="utf-8")
+    result = read(http.url(), token_file=tmp_path / "token")
+    assert "token" in (result.error or "")
+    assert http.requests == []
+
+
+def test_a_missing_token_is_an_error(read: Reader, http: HttpServer, tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("API_TOKEN", raising=False)
+    assert "API_TOKEN is empty or not set" in (read(http.url(), token_env="API_TOKEN").error or "")
+    assert "No such file" in (read(http.url(), token_file=tmp_path / "none").error or "")
+    assert "Is a directory" in (read(http.url(), token_file=tmp_path).error or "")
+
+
+def test_a_user_in_the_source_is_sent_as_such_on_every_page(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer(["a"], headers={"Link": '</more>; rel="next"'})
+    http.answers["/more"] = Answer(["b"])
+    assert len(read(http.url().replace("//", "//me:p%40ss@")).sessions) == 2
+    assert {headers["Authorization"] for _, headers in http.requests} == {"Basic bWU6cEBzcw=="}
+
+
+def test_a_server_that_repeats_the_token_does_not_bring_it_into_the_error(read: Reader, http: HttpServer, monkeypatch):
+    monkeypatch.setenv("API_TOKEN", TOKEN)
+    http.answers["/sessions"] = Answer({"detail": f"unknown token {TOKEN}"}, 401)
+    result = read(http.url(), token_env="API_TOKEN")
+    assert "answered 401 Unauthorized" in (result.error or "")
+    assert "unknown token ***" in (result.error or "")
+    assert "token_file or token_env" in (result.hint or "")
+    assert TOKEN not in repr(result)
+    source = http.url(f"/sessions?api_key={TOKEN}").replace("//", f"//me:{TOKEN}@")
+    assert TOKEN not in repr(read(source))
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+def test_all_pages_are_read(read: Reader, http: HttpServer):
+    for number in range(1, 21):
+        link = {"Link": f'<?page={number + 1}>; rel="next", </sessions>; rel="first"'} if number < 20 else {}
+        http.answers[f"/sessions?page={number}"] = Answer(
+            [f"s{number}-{index}" for index in range(50)], headers={"X-Total-Count": "1000", **link}
+        )
+    result = read(http.url("/sessions?page=1"))
+    assert result.error is None
+    assert len(result.sessions) == 1000
+
+
+def test_an_empty_page_in_between_is_passed(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer([], headers={"Link": f"<{http.url('/two')}>; rel=next"})
+    http.answers["/two"] = Answer(["a"])
+    assert read(http.url()).sessions == (Session("a"),)
+
+
+def test_a_session_that_moves_to_another_page_is_one_session(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer([{"id": "a"}, {"id": "b"}], headers={"Link": "</two>; rel=next"})
+    http.answers["/two"] = Answer([{"id": "b"}, {"id": "c"}])
+    assert [session.id for session in read(http.url()).sessions] == ["a", "b", "c"]
+
+
+def test_a_session_that_dies_between_two_pages_is_a_contradiction(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer([{"id": "a", "deleted_at": None}], headers={"Link": "</two>; rel=next"})
+    http.answers["/two"] = Answer([{"id": "a", "deleted_at": 1700000000}])
+    assert "both live and deleted" in (read(http.url()).error or "")
+
+
+@pytest.mark.parametrize("second", [Answer({"detail": "gone"}, 500), Answer(["b"], missing=9), Answer(b"[", 200)])
+def test_a_page_that_fails_makes_all_worthless(read: Reader, http: HttpServer, second: Answer):
+    http.answers["/sessions"] = Answer(["a"], headers={"Link": "</two>; rel=next"})
+    http.answers["/two"] = second
+    result = read(http.url())
+    assert result.error
+    assert result.sessions == ()
+
+
+def test_a_circle_of_pages_is_an_error(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer(["a"], headers={"Link": "</two>; rel=next"})
+    http.answers["/two"] = Answer(["b"], headers={"Link": "</sessions>; rel=next"})
+    assert "in a circle" in (read(http.url()).error or "")
+
+
+def test_pages_without_end_are_an_error(read: Reader, http: HttpServer, monkeypatch):
+    monkeypatch.setattr(http_module, "MAX_PAGES", 20)
+    for number in range(30):
+        http.answers[f"/{number}"] = Answer([f"s{number}"], headers={"Link": f"</{number + 1}>; rel=next"})
+    assert "more than 20 pages" in (read(http.url("/0")).error or "")
+    assert len(http.requests) == 20
+
+
+def test_the_token_never_goes_to_another_place(read: Reader, http: HttpServer, monkeypatch):
+    monkeypatch.setenv("API_TOKEN", TOKEN)
+    with http_server() as stranger:
+        stranger.answers["/sessions"] = Answer(["b"])
+        http.answers["/page"] = Answer(["a"], headers={"Link": f"<{stranger.url()}>; rel=next"})
+        http.answers["/redirect"] = Answer(b"", 302, headers={"Location": stranger.url()})
+        http.answers["/scheme"] = Answer(["a"], headers={"Link": f"<https://127.0.0.1:{http.port}/x>; rel=next"})
+        http.answers["/host"] = Answer(["a"], headers={"Link": f"<http://localhost:{http.port}/x>; rel=next"})
+        for path in ("/page", "/redirect", "/scheme", "/host"):
+            result = read(http.url(path), token_env="API_TOKEN")
+            assert "to another place" in (result.error or "")
+            assert result.sessions == ()
+        assert stranger.requests == []
+
+
+def test_a_redirect_within_the_place_is_followed_but_not_for_ever(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer(b"", 307, headers={"Location": "/sessions/"})
+    http.answers["/sessions/"] = Answer(["a"])
+    http.answers["/loop"] = Answer(b"", 302, headers={"Location": "/loop"})
+    http.answers["/nowhere"] = Answer(b"", 302)
+    assert read(http.url()).sessions == (Session("a"),)
+    assert "redirects more than" in (read(http.url("/loop")).error or "")
+    assert "answered 302" in (read(http.url("/nowhere")).error or "")
+
+
+# --- answers that are none -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer({"success": False, "sessions": []}), "answered with an error"),
+        (Answer({"error": {"code": 7, "message": "down"}}), 'error: {"code":7,"message":"down"}'),
+        (Answer({"errors": ["down"], "data": []}), "answered with an error"),
+        (Answer({"status": "error", "message": "down", "data": []}), "answered with an error: down"),
+        (Answer({"ok": False, "items": ["a"]}), "answered with an error"),
+        (Answer(b"<html>Log in</html>", kind="text/html"), "answered with text/html instead of JSON"),
+        (Answer(b'["a"]', kind="text/plain"), "answered with text/plain instead of JSON"),
+        (Answer(b'["a"]', kind=""), "no content type instead of JSON"),
+        (Answer(b""), "no complete JSON document"),
+        (Answer(b'["a", "b'), "no complete JSON document"),
+        (Answer(["a"], missing=1), "broke off its answer"),
+        (Answer(b"", 204), "answered 204"),
+        (Answer(["a"], 206), "answered 206"),
+        (Answer(["a"], 203), "answered 203"),
+        (Answer({"detail": "no"}, 403), 'answered 403 Forbidden: {"detail": "no"}'),
+        (Answer({}, 404), "answered 404"),
+        (Answer(b"<html>" * 99, 500, kind="text/html"), "answered 500 Internal Server Error"),
+        (Answer(["a"], headers={"Age": "6"}), "answered from a cache, 6 s old"),
+        (Answer(["a"], headers={"Age": "soon"}), "answered from a cache"),
+        (Answer(["a"], headers={"Warning": '110 anderson/1.3.37 "Response is stale"'}), "stale data"),
+        (Answer(["a"], headers={"X-Total-Count": "2"}), "there are 2 sessions but sent 1"),
+        (Answer({"total": 2, "data": ["a"]}), "there are 2 sessions but sent 1"),
+        (Answer({"meta": {"total_count": 0}, "data": ["a"]}), "there are 0 sessions but sent 1"),
+        (Answer({"data": ["a"], "has_more": True}), "says in 'has_more' that there is more"),
+        (Answer({"data": ["a"], "pagination": {"next_cursor": "x"}}), "says in 'next_cursor' that there is more"),
+        (Answer({"data": ["a"], "next": "/sessions?page=2"}), "says in 'next' that there is more"),
+    ],
+)
+def test_what_is_no_fresh_whole_honest_list_is_an_error(read: Reader, http: HttpServer, answer: Answer, error: str):
+    http.answers["/sessions"] = answer
+    result = read(http.url())
+    assert error in (result.error or "")
+    assert len(result.error or "") < 500
+    assert result.sessions == ()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer({"success": True, "error": None, "errors": [], "data": ["a"], "next": None, "has_more": False}),
+        Answer({"status": "ok", "total": 1, "page": {"total_pages": 9}, "items": ["a"]}),
+        Answer(["a"], headers={"Age": "5", "X-Total-Count": "1", "Warning": '199 - "Deprecated"'}),
+        Answer(["a"], kind="application/json; charset=utf-8"),
+    ],
+)
+def test_an_honest_list_is_believed(read: Reader, http: HttpServer, answer: Answer):
+    http.answers["/sessions"] = answer
+    result = read(http.url())
+    assert result.error is None
+    assert result.sessions == (Session("a"),)
+
+
+def test_too_large_an_answer_is_refused(read: Reader, http: HttpServer, monkeypatch):
+    monkeypatch.setattr(http_module, "MAX_BYTES", 10_000)
+    http.answers["/sessions"] = Answer(["a" * 20_000])
+    assert "sends more than" in (read(http.url()).error or "")
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+def in_turn(*answers: Answer) -> Callable[[], Answer]:
+    waiting = list(answers)
+    return lambda: waiting.pop(0)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_passing_failure_is_tried_again(read: Reader, http: HttpServer, status: int):
+    http.answers["/sessions"] = in_turn(Answer(b"", status), Answer(b"", status), Answer(["a"]))
+    assert read(http.url()).sessions == (Session("a"),)
+
+
+def test_a_connection_that_breaks_once_is_tried_again(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = in_turn(Answer(["a"], missing=5), Answer(["a"]))
+    assert read(http.url()).sessions == (Session("a"),)
+
+
+def test_a_failure_that_stays_is_told_after_three_tries(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer({"detail": "maintenance"}, 503)
+    result = read(http.url())
+    assert 'answered 503 Service Unavailable: {"detail": "maintenance"}' in (result.error or "")
+    assert len(http.requests) == 3
+
+
+def test_other_failures_are_not_tried_again(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer({}, 500)
+    read(http.url())
+    assert len(http.requests) == 1
+
+
+def test_a_server_that_is_down_is_told(read: Reader):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        result = read(f"http://127.0.0.1:{unused.getsockname()[1]}/")
+    assert "can't be reached" in (result.error or "")
+    assert "refused" in (result.error or "")
+
+
+def test_a_connection_that_is_cut_half_way_leaves_nothing(read: Reader, http: HttpServer):
+    http.answers["/sessions"] = Answer([f"session-{number}" for number in range(50_000)])
+    with proxy(http.port, cut_after=200_000) as passing:
+        result = read(f"http://127.0.0.1:{passing.port}/sessions")
+    assert "broke off its answer" in (result.error or "")
+    assert result.sessions == ()
+
+
+@pytest.mark.parametrize("freeze_after", [0, 200_000])
+def test_a_server_that_falls_silent_ends_at_the_time_limit(read: Reader, http: HttpServer, freeze_after: int):
+    http.answers["/sessions"] = Answer([f"session-{number}" for number in range(50_000)])
+    with proxy(http.port, freeze_after=freeze_after) as passing:
+        start = time.monotonic()
+        result = read(f"http://127.0.0.1:{passing.port}/sessions", timeout=0.5)
+        assert "within 0.5 s" in (result.error or "")
+        assert time.monotonic() - start < 4
+
+
+def test_an_answer_that_comes_in_drops_ends_at_the_time_limit(read: Reader):
+    """Every read gets something, so that only the whole of them is too late."""
+    end = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n["
+                )
+                while not end.wait(0.05):
+                    try:
+                        connection.sendall(b" ")
+                    except OSError:
+                        return
+
+        server = threading.Thread(target=drip)
+        server.start()
+        start = time.monotonic()
+        result = read(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.5)
+        assert "within 0.5 s" in (result.error or "")
+        assert time.monotonic() - start < 3
+        end.set()
+        server.join()
+
+
+def test_what_speaks_another_protocol_is_told(read: Reader):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            for _ in range(3):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"220 mail.example.org ESMTP\r\n")
+                    connection.recv(1 << 16)
+
+        server = threading.Thread(target=greet)
+        server.start()
+        result = read(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        server.join()
+    assert result.error
+    assert result.hint
+
+
+def test_a_read_is_cancelled_at_once(http: HttpServer):
+    cancel, hold = threading.Event(), threading.Event()
+    http.answers["/sessions"] = Answer(["a"], hold=hold)
+    timer = threading.Timer(0.2, cancel.set)
+    timer.start()
+    start = time.monotonic()
+    (result,) = read_all([registry(http.url(), timeout=20)], cancel=cancel).reads
+    assert result.error == "cancelled"
+    assert time.monotonic() - start < 2
+    hold.set()
+    timer.join()
+
+
+# --- TLS -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(read: Reader, https: HttpServer, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    https.answers["/sessions"] = Answer(["a"])
+    result = read(https.url())
+    assert "certificate that can't be trusted" in (result.error or "")
+    assert "SSL_CERT_FILE" in (result.hint or "")
+    assert https.requests == []
+
+
+def test_an_authority_of_ones_own_is_trusted_when_named(
+    read: Reader, https: HttpServer, authority: Authority, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    https.answers["/sessions"] = Answer(["a"])
+    assert read(https.url()).sessions == (Session("a"),)
+
+
+def test_a_certificate_for_another_host_is_refused(read: Reader, https: HttpServer, authority: Authority, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    result = read(https.url().replace("127.0.0.1", "localhost"))
+    assert "certificate that can't be trusted" in (result.error or "")
+    assert https.requests == []
+
+
+def test_an_authority_file_that_is_missing_is_an_error(read: Reader, https: HttpServer, monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    assert read(https.url()).error
+
+
+def test_a_plain_server_behind_https_is_told(read: Reader, http: HttpServer):
+    result = read(http.url().replace("http:", "https:"))
+    assert "can't be reached" in (result.error or "")
+
+
+def test_the_identity_is_the_place_without_secrets():
+    for source, identity in [
+        ("https://API.example.org/sessions", RegistryIdentity("http", "api.example.org", 443, path="/sessions")),
+        ("https://me:pw@h:81?env=a&token=x", RegistryIdentity("http", "h", 81, path="?env=a&token=***")),
+        ("http://127.0.0.1", RegistryIdentity("http", "127.0.0.1", 80, path="/")),
+    ]:
+        assert identity_of(registry(source)) == identity
