@@ -92,13 +92,15 @@ class Scan:
 
     def _list(self) -> list[bytes]:
         names: list[bytes] = []
+        pool = self._ground.pool
         try:
-            for batch in list_workspaces(self._ground.volume, self._cancel):
-                self._ground.pool.beat()
-                self._book.list(batch.workspaces, self._ground.now())
-                names += [workspace.name for workspace in batch.workspaces]
-                self.problems += batch.problems
-                self._listed = len(names)
+            with pool.operation():
+                for batch in list_workspaces(self._ground.volume, self._cancel):
+                    pool.beat()
+                    self._book.list(batch.workspaces, self._ground.now())
+                    names += [workspace.name for workspace in batch.workspaces]
+                    self.problems += batch.problems
+                    self._listed = len(names)
         except OSError as error:
             raise VolumeError(
                 f"{self._ground.volume.shown} can't be listed: {error.strerror}", "check the mount and the permissions"

@@ -49,7 +49,8 @@ class Evidence:
         """Reads the volume's clock from a file just written there, unless this is a dry run."""
         if self._control is not None:
             self._probed_at = time.monotonic()
-            self._probe = self._control.probe()
+            with self.ground.pool.operation():
+                self._probe = self._control.probe()
         return self._probe
 
     def fresh_snapshot(self, max_age: float = FRESH) -> Snapshot:

@@ -88,12 +88,12 @@ class Ground:
 
     def directory_ids(self) -> frozenset[str]:
         """The ids of the directories on the volume now, and of those in its trash, names only."""
-        return frozenset(
-            workspace.id
-            for batch in list_workspaces(self.volume, self.cancel)
-            for workspace in batch.workspaces
-            if workspace.id is not None
-        )
+        ids: set[str] = set()
+        with self.pool.operation():
+            for batch in list_workspaces(self.volume, self.cancel):
+                self.pool.beat()
+                ids |= {workspace.id for workspace in batch.workspaces if workspace.id is not None}
+        return frozenset(ids)
 
     def read_registry(
         self, directory_ids: frozenset[str], control: Control | None = None, *, accept: bool = False

@@ -28,7 +28,8 @@ class Rechecked(msgspec.Struct, frozen=True):
 def recheck(evidence: Evidence, candidate: Candidate, snapshot: Snapshot, facts: Facts) -> Rechecked:
     """Whether a candidate, in its place, still is what was shown: same directory, same state, same verdict."""
     try:
-        seen = with_attributes(evidence.ground.volume, candidate.workspace)
+        with evidence.ground.pool.operation():
+            seen = with_attributes(evidence.ground.volume, candidate.workspace)
     except FileNotFoundError:
         return Rechecked(candidate, "it is gone")
     if seen.kind is not Kind.DIRECTORY:

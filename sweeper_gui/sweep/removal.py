@@ -73,7 +73,8 @@ class Removals:
         if not begun:
             source = "" if tree.directory.id == self._site.sweep.id else tree.directory.id
             self._site.write(Removing(time.time(), tree.number, Name.of(tree.name), found.entries, source))
-            files.rename_exclusively(tree.entry, tree.directory.whole, tree.entry, tree.directory.removing)
+            with self._site.ground.pool.operation():
+                files.rename_exclusively(tree.entry, tree.directory.whole, tree.entry, tree.directory.removing)
         tree.step = "removing"
         remove(
             self._site.ground.pool,

@@ -44,23 +44,25 @@ class Site:
         """Before renames: the lock is still ours and the root is still the one we opened. Raises `VolumeError`."""
         if self.lock_lost:
             raise LockLost("the lock was lost before", "resume when the volume is well again")
-        try:
-            self._lock.renew()
-        except LockLost:
-            self.lock_lost = True
-            raise
-        self.ground.volume.check_unchanged()
+        with self.ground.pool.operation():
+            try:
+                self._lock.renew()
+            except LockLost:
+                self.lock_lost = True
+                raise
+            self.ground.volume.check_unchanged()
 
     def write(self, *records: Record) -> None:
         """Announces steps; raises `VolumeError` where that is impossible, and then they must not be done."""
         try:
-            self._log.write(*records)
+            with self.ground.pool.operation():
+                self._log.write(*records)
         except LogError as error:
             raise VolumeError(str(error), "check the volume's control directory") from error
 
     def told(self, outcome: Outcome) -> Outcome:
         """Writes an outcome down. Where even that fails, the place of the tree still tells."""
-        with contextlib.suppress(LogError):
+        with contextlib.suppress(LogError), self.ground.pool.operation():
             self._log.write(Ended.of(outcome))
         return outcome
 
@@ -106,10 +108,12 @@ def open_site(ground: Ground, kind: str, options: dict[str, str], *, allow_empty
         if ground.volume.mount.read_only:
             raise VolumeError(f"{ground.volume.shown} is mounted read-only", "mount it read-write")
         on_volume = listed_ids(ground)
-        control = stack.enter_context(Control.open_or_create(ground.volume, ground.settings.volume))
+        with ground.pool.operation():
+            control = stack.enter_context(Control.open_or_create(ground.volume, ground.settings.volume))
         who = myself()
-        lock = stack.enter_context(Lock(control, str(who), who.host, kind))
-        probe = control.probe()
+        with ground.pool.operation():
+            lock = stack.enter_context(Lock(control, str(who), who.host, kind))
+            probe = control.probe()
         sweep = stack.enter_context(contextlib.closing(control.new_sweep()))
         if ground.volume.depth == 1:  # deeper, each shard may be another matter, and the rename itself tells
             control.probe_rename(ground.volume, ground.volume.descriptor, sweep.whole)

@@ -243,7 +243,7 @@ class _Sweep:
 
     def _rename(self, tree: Tree, intent: Intent) -> None:
         basename = tree.name.rpartition(b"/")[2]
-        with self._ground.volume.parent_of(tree.name) as parent:
+        with self._ground.pool.operation(), self._ground.volume.parent_of(tree.name) as parent:
             try:
                 files.rename_exclusively(basename, parent, tree.entry, self._site.sweep.whole)
             except PermissionError:

@@ -75,7 +75,7 @@ def put_back(site: Site, tree: Tree, reason: str) -> Outcome:
     source = "" if tree.directory.id == site.sweep.id else tree.directory.id
     try:
         site.write(Restoring(time.time(), tree.number, Name.of(tree.name), reason, source))
-        with site.ground.volume.parent_of(tree.name) as parent:
+        with site.ground.pool.operation(), site.ground.volume.parent_of(tree.name) as parent:
             basename = tree.name.rpartition(b"/")[2]
             files.rename_exclusively(tree.entry, tree.directory.whole, basename, parent)
             if tree.mode is not None and tree.identity is not None:
