@@ -204,16 +204,15 @@ class WorkPool:
                 self._clock.start()
 
     def share(self, work: Callable[[T], None], parts: Iterable[T]) -> None:
-        """Calls `work` with every part, in this thread and in all others that are free; returns when all have ended.
+        """Calls `work` with every part, in the calling job and in all threads that are free; returns when all have ended.
 
         Raises the first error that `work` raised.
         """
         shared = _Shared(work, parts)
-        with self._lock:
-            helpers = min(len(shared), self._limit.limit) - 1
+        helpers = min(len(shared), self.max_in_flight) - 1  # those that find no room now may find it soon
         self.submit_all([shared.help] * helpers, HELPING)
         shared.help()
-        shared.wait()
+        self._wait_for_helpers(shared)
 
     def close(self, patience: float = 1.0) -> None:
         """Lets the queue run dry, which running tasks take for a cancel, and ends the threads.
@@ -346,6 +345,20 @@ class WorkPool:
             self._guests.discard(gauge)
             self._guest_operations += gauge.operations
             self._guest_last = max(self._guest_last, gauge.last)
+
+    def _wait_for_helpers(self, shared: "_Shared") -> None:
+        """Without its place: one of them may have stepped back and be waiting for just that."""
+        gauge: Gauge = self._own.gauge
+        with self._lock:
+            self._leave_place(gauge)
+            self._count_again()
+        try:
+            shared.wait()
+        finally:
+            with self._lock:
+                self._take_place(gauge)
+                self._count_again()
+            gauge.begin()
 
     def _wait_for_turn(self, gauge: Gauge) -> None:
         with self._lock:

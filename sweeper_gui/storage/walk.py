@@ -38,7 +38,6 @@ _log = logging.getLogger(__name__)
 class Counters:
     """How far a walk or a removal is: entries, and allocated bytes. Anyone may read them at any time."""
 
-    __slots__ = ("_lock", "bytes", "entries")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -231,8 +230,8 @@ class Walk(ABC, Generic[N]):
                 while more and not self.stopping:
                     entries = list(islice(listing, BATCH))
                     gauge.done(Kind.OTHER)
-                    self._read_entries(node, entries, gauge)
                     more = len(entries) == BATCH
+                    self._read_entries(node, entries, gauge)
             status = os.fstat(descriptor)
         with self.lock:
             self.listed(node, status)
