@@ -391,8 +391,10 @@ def test_a_secret_over_plain_http_is_refused_but_to_this_host():
 
 
 def test_all_problems_are_told_at_once_in_reading_order(config):
-    path = config('[volume]\ndepth = 9\nroot = "x"\n[policy]\nmin_age = 1979-01-01\n[[registry]]\ntimeout = 1\n')
-    environ = {"SWEEPER_SWEEP__ORDER": "x"}
+    path = config(
+        '[volume]\ndepth = 9\nroot = "/srv/people"\n[policy]\nmin_age = 1979-01-01\n[[registry]]\ntimeout = 1\n'
+    )
+    environ = {"SWEEPER_SWEEP__ORDER": "x", "HOME": "/srv/people/ann"}
     assert [(p.key, p.line) for p in problems(path, {}, environ)] == [
         ("volume.depth", 2),
         ("volume.root", 3),

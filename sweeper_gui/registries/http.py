@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,9 +42,23 @@ _SYSTEM_AUTHORITIES = (
 )
 
 _TOTALS = ("total", "total_count", "totalCount", "totalItems", "total_items")
-_PAGE_OBJECTS = ("meta", "pagination", "page", "page_info", "pageInfo", "paging")
+_PAGE_OBJECTS = ("meta", "pagination", "page", "page_info", "pageInfo", "paging", "links", "_links")
+_PAGE_COUNTS = ("total_pages", "totalPages", "last_page", "lastPage", "page_count", "pageCount")
 _MORE = ("has_more", "hasMore", "has_next", "hasNext", "hasNextPage", "has_next_page")
-_NEXT = ("next", "next_page", "nextPage", "next_cursor", "nextCursor", "next_page_token", "nextPageToken", "next_url")
+_NEXT = (
+    "next",
+    "next_page",
+    "nextPage",
+    "next_cursor",
+    "nextCursor",
+    "next_page_token",
+    "nextPageToken",
+    "next_url",
+    "nextLink",
+    "@odata.nextLink",
+)
+_SAYS_NEXT = re.compile(r"rel\s*=[^;,]*\bnext\b", re.IGNORECASE)
+_PAGING_HINT = "paging by 'Link: rel=next' is understood; else ask for everything at once, such as ?per_page=100000"
 
 
 def read_http(settings: RegistrySettings, attempt: Attempt) -> Sessions:
@@ -132,9 +147,9 @@ class _Listing:
         while True:
             response, body = self._get(url)
             document = parse_json(body)
-            following = response.links.get("next", {}).get("url")
+            following = _next_link(response)
             if following is None:
-                _refuse_unlinked_rest(document)
+                _refuse_unlinked_rest(document, len(seen))
                 yield document, response
                 return
             yield document, response
@@ -274,16 +289,28 @@ def _total(document: object, headers: Mapping[str, str]) -> int | None:
     return None
 
 
-def _refuse_unlinked_rest(document: object) -> None:
+def _next_link(response: httpx.Response) -> str | None:
+    """Where the next page is, None on the last one. A link that is not understood would cut the list short."""
+    header = response.headers.get("Link", "")
+    for link in response.links.values():
+        relations = next((value for key, value in link.items() if key.strip().lower() == "rel"), "")
+        if "next" in relations.strip(" \"'").lower().split():
+            return link["url"].strip()
+    if _SAYS_NEXT.search(header):
+        raise RegistryError(f"links a next page in a way that is not understood: {quoted(header)}", "ask for one page")
+    return None
+
+
+def _refuse_unlinked_rest(document: object, pages: int) -> None:
     """Raises `RegistryError` where the last page says that it is not the last one."""
     for place in _page_objects(document):
+        total = next((place[key] for key in _PAGE_COUNTS if isinstance(place.get(key), int)), 0)
+        if total > pages:
+            raise RegistryError(f"says that there are {total} pages but links only {pages}", _PAGING_HINT)
         key = next((key for key in _MORE if place.get(key) is True), None)
         key = key or next((key for key in _NEXT if place.get(key)), None)
         if key:
-            raise RegistryError(
-                f"says in '{key}' that there is more, but links no next page",
-                "paging by 'Link: rel=next' is understood; else ask for everything at once, such as ?per_page=100000",
-            )
+            raise RegistryError(f"says in '{key}' that there is more, but links no next page", _PAGING_HINT)
 
 
 def _page_objects(document: object) -> list[dict[str, Any]]:

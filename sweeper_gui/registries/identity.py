@@ -37,7 +37,9 @@ def _of_http(source: str) -> RegistryIdentity:
 def _of_postgresql(source: str) -> RegistryIdentity:
     """As libpq would understand it: what the URL leaves out comes from the PG* variables."""
     parts = urlsplit(source)
-    parameters = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    parameters = {
+        key: ",".join(values) for key, values in parse_qs(parts.query).items()
+    }  # several hosts, tried in turn
     host = parts.hostname or parameters.get("host") or os.environ.get("PGHOST") or "localhost"
     port = str(parts.port or parameters.get("port") or os.environ.get("PGPORT") or _POSTGRESQL_PORT)
     return RegistryIdentity(

@@ -18,7 +18,7 @@ from sweeper_gui.settings import secrets, toml
 from sweeper_gui.settings.model import SECTIONS, Layer, Settings, Variable, field_names, kind_of
 from sweeper_gui.settings.opening import open_named
 from sweeper_gui.settings.problems import Problem, SettingsError
-from sweeper_gui.settings.roots import dangerous_root, known_homes
+from sweeper_gui.settings.roots import known_homes
 
 FILE_NAME = "sweeper.toml"
 SITE_CONFIG = Path("/etc/sweeper") / FILE_NAME
@@ -294,11 +294,12 @@ class _Union:
         self._drop_unknown_keys()
         self._fill_in_variables()
         try:
-            settings = Settings.model_validate({**self._document, "config_file": config_file})
+            settings = Settings.model_validate(
+                {**self._document, "config_file": config_file}, context={"homes": known_homes(self._environ)}
+            )
         except ValidationError as error:
             self._problems += [self._explained(detail) for detail in error.errors(include_url=False)]
         else:
-            self._check_home(settings)
             if not self._problems:
                 return settings
         raise SettingsError(self._in_reading_order())
@@ -377,14 +378,6 @@ class _Union:
         if isinstance(value, dict | list) and location[-1] != "protect":
             return ""
         return secrets.masked(_quoted(value))
-
-    def _check_home(self, settings: Settings) -> None:
-        root = settings.volume.root
-        reason = None if root is None else dangerous_root(root, known_homes(self._environ))
-        if reason:
-            place: Location = ("volume", "root")
-            message = f"{reason}: name the directory that holds the workspaces and nothing else"
-            self._problems.append(self._origin[place].problem(place, _quoted(str(root)), message))
 
     def _in_reading_order(self) -> list[Problem]:
         return sorted(self._problems, key=lambda problem: (str(problem.file or "~"), problem.line or 0, problem.key))

@@ -172,8 +172,9 @@ class VolumeSettings(_Section):
 
     @field_validator("root")
     @classmethod
-    def _check_root(cls, root: Path | None) -> Path | None:
-        reason = None if root is None else dangerous_root(root)
+    def _check_root(cls, root: Path | None, info: ValidationInfo) -> Path | None:
+        homes = info.context.get("homes", ()) if isinstance(info.context, Mapping) else ()
+        reason = None if root is None else dangerous_root(root, homes)
         if reason:
             raise ValueError(f"{reason}: name the directory that holds the workspaces and nothing else")
         return root

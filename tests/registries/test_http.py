@@ -104,6 +104,25 @@ def test_all_pages_are_read(read: Reader, http: HttpServer):
     assert len(result.sessions) == 1000
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        '</two>; rel="next"',
+        "</two>; rel=next",
+        '</two>; rel="last next"',
+        "</two>; REL=Next",
+        "</one>; rel=prev, </two>; rel='next'",
+        '</two> ; title="more" ; rel = "next"',
+    ],
+)
+def test_the_next_page_is_found_however_it_is_linked(read: Reader, http: HttpServer, link: str):
+    http.answers["/sessions"] = Answer(["a"], headers={"Link": link})
+    http.answers["/two"] = Answer(["b"], headers={"Link": '</sessions>; rel="prev"; title="next"'})
+    result = read(http.url())
+    assert result.error is None
+    assert result.sessions == (Session("a"), Session("b"))
+
+
 def test_an_empty_page_in_between_is_passed(read: Reader, http: HttpServer):
     http.answers["/sessions"] = Answer([], headers={"Link": f"<{http.url('/two')}>; rel=next"})
     http.answers["/two"] = Answer(["a"])
@@ -202,6 +221,9 @@ def test_a_redirect_within_the_place_is_followed_but_not_for_ever(read: Reader, 
         (Answer({"data": ["a"], "has_more": True}), "says in 'has_more' that there is more"),
         (Answer({"data": ["a"], "pagination": {"next_cursor": "x"}}), "says in 'next_cursor' that there is more"),
         (Answer({"data": ["a"], "next": "/sessions?page=2"}), "says in 'next' that there is more"),
+        (Answer({"data": ["a"], "links": {"next": "/two"}}), "says in 'next' that there is more"),
+        (Answer({"data": ["a"], "meta": {"total_pages": 3}}), "there are 3 pages but links only 1"),
+        (Answer(["a"], headers={"Link": '</two>; nopush; rel="next"'}), "a next page in a way that is not understood"),
     ],
 )
 def test_what_is_no_fresh_whole_honest_list_is_an_error(read: Reader, http: HttpServer, answer: Answer, error: str):
@@ -216,7 +238,7 @@ def test_what_is_no_fresh_whole_honest_list_is_an_error(read: Reader, http: Http
     "answer",
     [
         Answer({"success": True, "error": None, "errors": [], "data": ["a"], "next": None, "has_more": False}),
-        Answer({"status": "ok", "total": 1, "page": {"total_pages": 9}, "items": ["a"]}),
+        Answer({"status": "ok", "total": 1, "page": {"total_pages": 1}, "links": {"next": None}, "items": ["a"]}),
         Answer(["a"], headers={"Age": "5", "X-Total-Count": "1", "Warning": '199 - "Deprecated"'}),
         Answer(["a"], kind="application/json; charset=utf-8"),
     ],

@@ -236,15 +236,24 @@ def test_text_of_a_database_without_an_encoding_is_read_as_utf_8(read, postgres)
     assert read(url, query="SELECT id FROM t").error
 
 
-def test_the_identity_names_the_place_and_no_secret(monkeypatch):
-    for source, identity in [
-        ("postgresql://u:p@DB.example.org/collab", RegistryIdentity("postgresql", "db.example.org", 5432, "collab")),
-        ("postgresql+psycopg://u@h:6432/c%20d", RegistryIdentity("postgresql", "h", 6432, "c d")),
-        ("postgresql:///c?host=/run/pg&port=7", RegistryIdentity("postgresql", "/run/pg", 7, "c")),
-        ("postgres:///c", RegistryIdentity("postgresql", "elsewhere", 8, "c")),
-    ]:
-        monkeypatch.setenv("PGHOST", "elsewhere")
-        monkeypatch.setenv("PGPORT", "8")
-        if "host=" not in source and source != "postgres:///c":
-            monkeypatch.delenv("PGPORT")
-        assert identity_of(registry(source)) == identity
+@pytest.mark.parametrize(
+    ("source", "variables", "identity"),
+    [
+        (
+            "postgresql://u:p@DB.example.org/collab",
+            {},
+            RegistryIdentity("postgresql", "db.example.org", 5432, "collab"),
+        ),
+        ("postgresql+psycopg://u@h:6432/c%20d", {}, RegistryIdentity("postgresql", "h", 6432, "c d")),
+        ("postgresql:///c?host=/run/PG&port=7", {}, RegistryIdentity("postgresql", "/run/PG", 7, "c")),
+        ("postgresql:///c?host=a&host=b", {}, RegistryIdentity("postgresql", "a,b", 5432, "c")),
+        ("postgres:///c", {"PGHOST": "elsewhere", "PGPORT": "8"}, RegistryIdentity("postgresql", "elsewhere", 8, "c")),
+        ("postgres:///c", {}, RegistryIdentity("postgresql", "localhost", 5432, "c")),
+    ],
+)
+def test_the_identity_names_the_place_and_no_secret(monkeypatch, source, variables, identity):
+    for name in ("PGHOST", "PGPORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert identity_of(registry(source)) == identity

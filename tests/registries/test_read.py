@@ -59,10 +59,15 @@ def test_a_slow_source_does_not_hold_up_the_others_result_nor_its_own_error(ids)
     assert time.monotonic() - start < 5
 
 
+def hang(until: threading.Event) -> bytes:
+    until.wait(30)
+    return b""
+
+
 def test_a_source_that_hangs_in_the_kernel_is_left_behind(monkeypatch, ids):
     """As a file on a hung mount does; here the hang can be ended."""
     hung = threading.Event()
-    monkeypatch.setattr(file, "_content", lambda *_: b"" if hung.wait(30) else b"")
+    monkeypatch.setattr(file, "_content", lambda *_: hang(hung))
     start = time.monotonic()
     (read,) = read_all([registry(ids, timeout=0.2)]).reads
     assert "within 0.2 s" in (read.error or "")
@@ -72,7 +77,7 @@ def test_a_source_that_hangs_in_the_kernel_is_left_behind(monkeypatch, ids):
 
 def test_a_hanging_source_is_left_behind_at_once_when_cancelled(monkeypatch, ids):
     hung, cancel = threading.Event(), threading.Event()
-    monkeypatch.setattr(file, "_content", lambda *_: b"" if hung.wait(30) else b"")
+    monkeypatch.setattr(file, "_content", lambda *_: hang(hung))
     cancel.set()
     start = time.monotonic()
     (read,) = read_all([registry(ids, timeout=60)], cancel=cancel).reads
