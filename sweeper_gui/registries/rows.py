@@ -120,16 +120,19 @@ def _tells_deletion(row: Mapping[str, object], fields: Mapping[str, str]) -> boo
 def _session(row: Mapping[str, object], fields: Mapping[str, str], number: int) -> Session:
     values = {field: row[key] for field, key in fields.items()}
     id_ = _id(values["id"], number)
-    where = f"session '{visible(id_)}'"
-    deleted_at = _time(values.get("deleted_at"), f"deleted_at of {where}", time.max)
+    deleted_at = _time(values.get("deleted_at"), "deleted_at", id_, time.max)
     return Session(
         id=id_,
-        deleted=_deleted(values, deleted_at, where),
+        deleted=_deleted(values, deleted_at, id_),
         title=_label(values.get("title")),
         owner=_label(values.get("owner")),
-        created_at=_time(values.get("created_at"), f"created_at of {where}", time.min),
+        created_at=_time(values.get("created_at"), "created_at", id_, time.min),
         deleted_at=deleted_at,
     )
+
+
+def _where(id_: str) -> str:
+    return f"session '{visible(id_)}'"
 
 
 def _id(value: object, number: int) -> str:
@@ -162,25 +165,26 @@ def _id_of_bytes(value: bytes, number: int) -> str:
     return str(UUID(bytes=value))
 
 
-def _deleted(values: Mapping[str, object], deleted_at: float | None, where: str) -> bool:
-    says = {_flag(values.get("deleted"), where), _word(values.get("state"))} - {None}
+def _deleted(values: Mapping[str, object], deleted_at: float | None, id_: str) -> bool:
+    says = {_flag(values.get("deleted"), id_), _word(values.get("state"))}
     if "deleted_at" in values:
         says.add(deleted_at is not None)
+    says.discard(None)
     if len(says) > 1:
         raise RegistryError(
-            f"{where} is deleted by one column and live by another",
+            f"{_where(id_)} is deleted by one column and live by another",
             "return deleted_at alone: a session is live where it is null",
         )
-    return says == {True}
+    return True in says
 
 
-def _flag(value: object, where: str) -> bool | None:
+def _flag(value: object, id_: str) -> bool | None:
     """A `deleted` column; databases without booleans have 0 and 1."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and value in (0, 1):
         return bool(value)
-    raise RegistryError(f"the column 'deleted' of {where} is neither true nor false: {_what(value)}")
+    raise RegistryError(f"the column 'deleted' of {_where(id_)} is neither true nor false: {_what(value)}")
 
 
 def _word(value: object) -> bool | None:
@@ -188,7 +192,7 @@ def _word(value: object) -> bool | None:
     return _STATES.get(value.strip().lower()) if isinstance(value, str) else None
 
 
-def _time(value: object, what: str, day_means: time) -> float | None:
+def _time(value: object, column: str, id_: str, day_means: time) -> float | None:
     """Epoch seconds from a number, ISO 8601 or a datetime; None for null.
 
     A time without a zone is UTC. A day without a time means its first moment for a creation and its last one for a
@@ -200,7 +204,7 @@ def _time(value: object, what: str, day_means: time) -> float | None:
     seconds = _seconds(value, day_means)
     if seconds is None or not _EARLIEST <= seconds < _LATEST:
         raise RegistryError(
-            f"{what} is no time that makes sense: {_what(value)}",
+            f"{column} of {_where(id_)} is no time that makes sense: {_what(value)}",
             "it must be null, ISO 8601, or epoch seconds or milliseconds since 2000; "
             "for 0 or '' write NULLIF(column, 0) or NULLIF(column, '')",
         )
@@ -210,13 +214,13 @@ def _time(value: object, what: str, day_means: time) -> float | None:
 def _seconds(value: object, day_means: time) -> float | None:
     if isinstance(value, bool):
         return None
+    if isinstance(value, int | float | Decimal):
+        number = float(value)
+        return number / 1000 if number >= MILLISECONDS_FROM else number
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, date):
         return datetime.combine(value, day_means, UTC).timestamp()
-    if isinstance(value, int | float | Decimal):
-        number = float(value)
-        return number / 1000 if number >= MILLISECONDS_FROM else number
     if isinstance(value, str):
         return _seconds_of_text(value.strip(), day_means)
     return None

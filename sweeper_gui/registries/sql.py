@@ -55,14 +55,14 @@ def read_sql(settings: RegistrySettings, attempt: Attempt, network_file_system: 
 
 def _gathered(connection: Connection, query: str, attempt: Attempt) -> Sessions:
     """The query's sessions. The text goes to the driver as it is, so that `::text` and `%` mean what they say."""
-    connection = connection.execution_options(stream_results=True, yield_per=_ROWS_AT_ONCE, no_parameters=True)
+    connection = connection.execution_options(stream_results=True, no_parameters=True)
     with connection.exec_driver_sql(query) as result:
         if not result.returns_rows:
             raise RegistryError("has a query that returns no rows", _ONE_SELECT)
         names = tuple(result.keys())
         fields = fields_of(names)
         gatherer = Gatherer()
-        for rows in result.partitions():
+        for rows in result.partitions(_ROWS_AT_ONCE):
             attempt.check()
             for row in rows:
                 gatherer.take(dict(zip(names, row, strict=True)), fields)
