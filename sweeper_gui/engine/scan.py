@@ -23,6 +23,9 @@ from sweeper_gui.sweep.tree import words_of
 
 #: Attributes are read by so many names a job: one job a name would cost more than the reading.
 _ATTRIBUTES_AT_ONCE = 64
+#: Seconds between two looks at the cancel, and how long what was under way then is waited for.
+_LOOK_EVERY = 0.05
+_PATIENCE = 1.0
 
 
 class Scan:
@@ -66,8 +69,11 @@ class Scan:
             if self._cancel.is_set():
                 return
             self._book.keep_only(names)
-            self._attributes(names)
-            self._examine(registry.result(), facts.result())
+            attributes = self._begin_attributes(names)
+            try:
+                self._examine(registry.result(), facts.result())
+            finally:
+                attributes.wait()
             if sizes and not self._cancel.is_set():
                 self._phase = "measuring"
                 self.measure(self._book.rows(), only_new=only_new)
@@ -80,11 +86,14 @@ class Scan:
         fresh = known is not None and known.examined and 0 <= time.time() - known.started_at <= registry_older_than
         registry = None if fresh else aside(self._ground.read_unexamined)
         facts = aside(self._ground.facts)
-        self._attributes(names if names is not None else [row.name for row in self._book.rows()])
-        if registry is not None:
-            self._examine(registry.result(), facts.result())
-        else:
-            self._book.judge_all(self._ground.now(), facts=facts.result(), root=self._ground.volume.root)
+        attributes = self._begin_attributes(names if names is not None else [row.name for row in self._book.rows()])
+        try:
+            if registry is not None:
+                self._examine(registry.result(), facts.result())
+            else:
+                self._book.judge_all(self._ground.now(), facts=facts.result(), root=self._ground.volume.root)
+        finally:
+            attributes.wait()
 
     def read_registry(self) -> None:
         """Reads the registry again and judges all rows by it."""
@@ -115,13 +124,13 @@ class Scan:
         self._book.judge_all(self._ground.now(), snapshot=snapshot, facts=facts, root=self._ground.volume.root)
         self._on_judged()
 
-    def _attributes(self, names: Sequence[bytes]) -> None:
-        """Reads attributes in parallel, a batch of names a job."""
+    def _begin_attributes(self, names: Sequence[bytes]) -> "_Gate":
+        """Begins to read attributes in parallel, a batch of names a job; wait for them before the volume is closed."""
         rows = self._book.rows(names)
         batches = [rows[at : at + _ATTRIBUTES_AT_ONCE] for at in range(0, len(rows), _ATTRIBUTES_AT_ONCE)]
-        gate = _Gate(len(batches))
+        gate = _Gate(self._cancel, len(batches))
         self._ground.pool.submit_all(partial(self._attributes_of, batch, gate) for batch in batches)
-        gate.wait()
+        return gate
 
     def _attributes_of(self, rows: Sequence[Row], gate: "_Gate") -> None:
         try:
@@ -148,13 +157,12 @@ class Scan:
         wanted.sort(key=lambda row: (row.status in (Status.LIVE, Status.PROTECTED), row.last_change_ns or 0, row.name))
         self._to_measure += len(wanted)
         slots = threading.Semaphore(max(4, 2 * self._ground.settings.sweep.max_in_flight))
-        gate = _Gate(len(wanted))
+        gate = _Gate(self._cancel)
         for row in wanted:
-            slots.acquire()
+            while not slots.acquire(timeout=_LOOK_EVERY) and not self._cancel.is_set():
+                pass
             if self._cancel.is_set():
-                slots.release()
-                gate.done()
-                continue
+                break
             self._measure_one(row.workspace, slots, gate)
         gate.wait()
 
@@ -169,6 +177,7 @@ class Scan:
         )
 
     def _measure_one(self, workspace: Workspace, slots: threading.Semaphore, gate: "_Gate") -> None:
+        gate.begin()
         stack = contextlib.ExitStack()
         stack.callback(gate.done)
         stack.callback(slots.release)
@@ -197,11 +206,20 @@ class Scan:
 
 
 class _Gate:
-    """Waits until a known number of jobs has ended, however each of them ends."""
+    """Waits until all jobs that were begun have ended, however each of them ends.
 
-    def __init__(self, number: int) -> None:
+    After a cancel it waits a moment only: what hangs in a dead mount must not hold up the rest, and holds descriptors
+    of its own.
+    """
+
+    def __init__(self, cancel: threading.Event, number: int = 0) -> None:
         self._left = number
+        self._cancel = cancel
         self._changed = threading.Condition()
+
+    def begin(self) -> None:
+        with self._changed:
+            self._left += 1
 
     def done(self) -> None:
         with self._changed:
@@ -209,5 +227,9 @@ class _Gate:
             self._changed.notify_all()
 
     def wait(self) -> None:
+        patience = _PATIENCE
         with self._changed:
-            self._changed.wait_for(lambda: self._left <= 0)
+            while self._left > 0 and patience > 0:
+                self._changed.wait(_LOOK_EVERY)
+                if self._cancel.is_set():
+                    patience -= _LOOK_EVERY
