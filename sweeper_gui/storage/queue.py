@@ -204,7 +204,7 @@ class WorkPool:
                 self._clock.start()
 
     def share(self, work: Callable[[T], None], parts: Iterable[T]) -> None:
-        """Calls `work` with every part, in the calling job and in all threads that are free; returns when all have ended.
+        """Calls `work` with every part, in the calling job and in all free threads; returns when all have ended.
 
         Raises the first error that `work` raised.
         """

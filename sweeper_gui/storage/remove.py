@@ -224,9 +224,7 @@ class _Removing:
             outcome = RemovalOutcome.CANCELLED
         else:
             outcome = RemovalOutcome.FAILED
-        return Removal(
-            outcome, self._entries, self._bytes, self._error_count, tuple(self._errors), tuple(self._modes)
-        )
+        return Removal(outcome, self._entries, self._bytes, self._error_count, tuple(self._errors), tuple(self._modes))
 
     # --- steps --------------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,6 @@ _log = logging.getLogger(__name__)
 class Counters:
     """How far a walk or a removal is: entries, and allocated bytes. Anyone may read them at any time."""
 
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.entries = 0
