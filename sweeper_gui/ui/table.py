@@ -3,6 +3,7 @@
 from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QCursor,
     QFont,
     QIcon,
     QKeyEvent,
@@ -227,6 +228,39 @@ def _tint(colour: str) -> QColor:
     return tint
 
 
+class TableHeader(QHeaderView):
+    """Titles that stand over their column's text, and a sign of the order that never covers them."""
+
+    def __init__(self, look: Look, parent: QWidget) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self._look = look
+        self.setSectionsClickable(True)
+        self.setSectionsMovable(True)
+        self.setHighlightSections(False)
+        self.setMinimumSectionSize(30)
+        self.setAccessibleName("Columns")
+
+    @override
+    def paintSection(self, painter: QPainter, rect: QRect, logicalIndex: int) -> None:
+        colours = self._look.colours
+        sorted_by = self.isSortIndicatorShown() and self.sortIndicatorSection() == logicalIndex
+        hovered = rect.contains(self.viewport().mapFromGlobal(QCursor.pos()))
+        painter.fillRect(rect, QColor(colours.hover if hovered else colours.surface))
+        painter.fillRect(QRect(rect.left(), rect.bottom(), rect.width(), 1), QColor(colours.border))
+        painter.setPen(QColor(colours.text if sorted_by or hovered else colours.muted))
+        font = QFont(self.font())
+        font.setWeight(QFont.Weight.DemiBold)
+        painter.setFont(font)
+        column = COLUMNS[logicalIndex]
+        area = rect.adjusted(_PAD, 0, -_RIGHT_PAD, 0)
+        title = painter.fontMetrics().elidedText(column.title, Qt.TextElideMode.ElideRight, area.width())
+        painter.drawText(area, int(column.alignment), title)
+        if sorted_by:
+            descending = self.sortIndicatorOrder() is Qt.SortOrder.DescendingOrder
+            sign = self._look.icon("chevron-down" if descending else "chevron-up")
+            sign.paint(painter, QRect(rect.right() - 12, rect.center().y() - 5, 10, 10))
+
+
 class WorkspaceTable(QTableView):
     """Rows are marked with the pointer or the arrows, and selected for the sweep with the check box or Space."""
 
@@ -247,7 +281,11 @@ class WorkspaceTable(QTableView):
         self._delegates = self._dress_cells()
         model.layoutAboutToBeChanged.connect(self._remember_place)
         model.layoutChanged.connect(self._return_to_place)
-        look.changed.connect(self.viewport().update)
+        look.changed.connect(self._repaint_all)
+
+    def _repaint_all(self) -> None:
+        self.viewport().update()
+        self.horizontalHeader().viewport().update()
 
     def show_empty(self, title: str, words: str) -> None:
         """What stands in place of the rows when there are none."""
@@ -271,7 +309,6 @@ class WorkspaceTable(QTableView):
         self.setAlternatingRowColors(True)
         self.setShowGrid(False)
         self.setWordWrap(False)
-        self.setSortingEnabled(True)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -283,14 +320,12 @@ class WorkspaceTable(QTableView):
         self.verticalHeader().setMinimumSectionSize(_ROW_HEIGHT)
 
     def _set_up_header(self) -> None:
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionsMovable(True)
-        header.setMinimumSectionSize(30)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header = TableHeader(self._look, self)
+        self.setHorizontalHeader(header)
         for number, column in enumerate(COLUMNS):
             self.setColumnWidth(number, column.width)
         header.setSectionResizeMode(COLUMN_OF["check"], QHeaderView.ResizeMode.Fixed)
+        self.setSortingEnabled(True)
         self.sortByColumn(COLUMN_OF["size"], Qt.SortOrder.DescendingOrder)
 
     def _dress_cells(self) -> list[CellDelegate]:

@@ -296,7 +296,7 @@ class WorkspaceModel(QAbstractTableModel):
         entering: list[Entry] = []
         changed: list[Entry] = []
         lost: list[Lost] = []
-        for row in rows:
+        for row in {row.name: row for row in rows}.values():  # should one come twice, the later word holds
             entry = self._entries.get(row.name)
             if entry is None:
                 entry = self._entries[row.name] = Entry(row)
@@ -306,6 +306,9 @@ class WorkspaceModel(QAbstractTableModel):
                 changed.append(entry)
                 lost += _still_selected(entry)
         leaving, lost_with_them = self._depart(gone)
+        left = {entry.row.name for entry in leaving}
+        entering = [entry for entry in entering if entry.row.name not in left]
+        changed = [entry for entry in changed if entry.row.name not in left]
         self._reconcile(entering, changed, leaving)
         if was_empty and entering:
             self.settle()

@@ -11,6 +11,8 @@ from sweeper_gui.core.verdict import judge
 from sweeper_gui.core.workspace import Identity, Kind, Workspace
 
 DAY = 86_400.0
+#: one moment for all rows: the same words make the same row
+NOW = time.time()
 POLICY = Policy(protect=("demo-*",))
 
 _ADJECTIVES = (
@@ -45,7 +47,7 @@ def workspace(
     name: bytes, *, inode: int = 1, changed: float = 0.0, kind: Kind = Kind.DIRECTORY, **facts: object
 ) -> Workspace:
     """A directory whose id is its name."""
-    moment = int((changed or time.time() - 30 * DAY) * 1e9)
+    moment = int((changed or NOW - 30 * DAY) * 1e9)
     text = name.decode("utf-8", "replace")
     return Workspace(
         name=name,
@@ -58,7 +60,7 @@ def workspace(
 
 def usage(size: int, entries: int = 100, *, changed: float | None = None, complete: bool = True) -> Usage:
     """What a scan measured just now."""
-    moment = int((changed if changed is not None else time.time() - 30 * DAY) * 1e9)
+    moment = int((changed if changed is not None else NOW - 30 * DAY) * 1e9)
     return Usage(
         allocated=size,
         apparent=int(size * 0.93),
@@ -66,7 +68,7 @@ def usage(size: int, entries: int = 100, *, changed: float | None = None, comple
         directories=max(1, entries // 12),
         newest_change_ns=moment,
         newest_ctime_ns=moment,
-        measured_at=time.time(),
+        measured_at=NOW,
         complete=complete,
         error_count=0 if complete else 3,
         errors=() if complete else ("cache/private: Permission denied",),
@@ -75,7 +77,7 @@ def usage(size: int, entries: int = 100, *, changed: float | None = None, comple
 
 def snapshot(sessions: list[Session], directory_ids: list[str], **read: object) -> Snapshot:
     """An examined read of one registry."""
-    now = time.time()
+    now = NOW
     one = RegistryRead(
         RegistryIdentity("postgresql", "db", 5432, "collab"),
         "postgresql://db/collab",
@@ -90,7 +92,7 @@ def snapshot(sessions: list[Session], directory_ids: list[str], **read: object) 
 def judged(space: Workspace, used: Usage | None, snap: Snapshot | None) -> Row:
     """The row of a workspace, judged by the real rules."""
     session = snap.sessions.get(space.id) if snap is not None and space.id is not None else None
-    return Row(space, judge(space, used, snap, POLICY, Now(time.time())), used, session)
+    return Row(space, judge(space, used, snap, POLICY, Now(NOW)), used, session)
 
 
 def orphan(
@@ -98,7 +100,7 @@ def orphan(
 ) -> Row:
     """An orphan, explained by a deleted session or doubtful."""
     age = kinds.get("age", 30 * DAY)
-    changed = time.time() - age
+    changed = NOW - age
     space = workspace(name, inode=inode, changed=changed)
     sessions = [Session("other-live"), Session("known", deleted=True)]
     if explained:
@@ -138,7 +140,7 @@ def realistic_rows(count: int, seed: int = 1) -> list[Row]:
             age = dice.uniform(0.01, 0.9) * DAY
         if fate > 0.975:
             name = f"demo-{name}"
-        changed = time.time() - age
+        changed = NOW - age
         owner, title = dice.choice(_OWNERS), dice.choice(_TASKS)
         if fate < 0.55:
             sessions.append(Session(name, False, title, owner, changed - 5 * DAY))
@@ -150,7 +152,7 @@ def realistic_rows(count: int, seed: int = 1) -> list[Row]:
         space = workspace(name.encode(), inode=1000 + number, changed=changed, used_by=used_by)
         size = int(dice.lognormvariate(20.2, 1.1))
         spaces.append((space, usage(size, max(3, int(size / 28_000)), changed=changed, complete=dice.random() > 0.015)))
-    spaces.append((workspace(b"lost+found", inode=11, changed=time.time() - 300 * DAY), usage(16_384, 0)))
+    spaces.append((workspace(b"lost+found", inode=11, changed=NOW - 300 * DAY), usage(16_384, 0)))
     spaces.append((workspace(b"notes.txt", inode=12, kind=Kind.FILE), usage(4_096, 0)))
     sessions += [Session(f"gone-{number}", True) for number in range(40)] + [
         Session("archived-1"),

@@ -1,6 +1,8 @@
 """Pictures of the window in every state, to be looked at.
 
-``xvfb-run -s '-screen 0 1400x900x24' python -m tests.ui.screenshots DIRECTORY [SCENE…]``. The window is the real one; the engine is scripted, so that each state can be held still.
+``xvfb-run -s '-screen 0 1400x900x24' python -m tests.ui.screenshots DIRECTORY [SCENE…]``
+
+The window is the real one; the engine is scripted, so that each state can be held still.
 """
 
 import asyncio
@@ -280,11 +282,19 @@ async def history(stage: Stage) -> None:
         Outcome(b"quiet-panda-0007", Result.FAILED, "permission denied", 3, 8_192, 2, ("a/b: Permission denied",)),
     )
     now = time.time()
-    sweeps = tuple(
-        PastSweep(f"s{n}", now - n * DAY, "mlopez", "bastion-1", kind, "postgresql db:5432 collab", outcomes[: 3 - n % 3], {},
-                  None if n == 2 else now - n * DAY + 60, None if n == 2 else ending)
-        for n, (kind, ending) in enumerate([("sweep", Ending.DONE), ("purge", Ending.CANCELLED), ("sweep", None), ("sweep", Ending.STOPPED)])
-    )  # fmt: skip
+
+    def past(days: int, kind: str, ending: Ending | None) -> PastSweep:
+        start = now - days * DAY
+        registry = "postgresql db:5432 collab"
+        end = None if ending is None else start + 60
+        return PastSweep(f"s{days}", start, "mlopez", "bastion-1", kind, registry, outcomes, {}, end, ending)
+
+    sweeps = (
+        past(0, "sweep", Ending.DONE),
+        past(1, "purge", Ending.CANCELLED),
+        past(2, "sweep", None),
+        past(3, "sweep", Ending.STOPPED),
+    )
     HistoryDialog(History(sweeps), stage.look, stage.window).open()
 
 

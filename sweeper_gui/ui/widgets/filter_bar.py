@@ -62,10 +62,10 @@ class FilterBar(QFrame):
         """Shows other counts."""
         for status, chip in self.chips.items():
             chip.set_count(summary.counts.get(status, 0))
-        self._fit_chips()
         self._shown.set_text(
             f"{count_text(summary.shown)} of {count_text(summary.rows)} shown" if self.wanted.active else ""
         )
+        self._fit_chips()
 
     def show_only(self, *statuses: Status) -> None:
         """Switches these chips on and the others off."""
@@ -135,8 +135,9 @@ class FilterBar(QFrame):
         room = self.width() - 2 * _MARGIN - (len(self.chips) - 1) * _CHIP_GAP - self._shown.sizeHint().width()
         chips = list(self.chips.values())
         needed = sum(chip.full_width for chip in chips)
-        givers = sorted(chips[::-1], key=lambda chip: chip.count > 0 or chip.isChecked())
-        for chip in givers:
+        last_first = list(enumerate(chips))
+        last_first.sort(key=lambda item: (item[1].count > 0 or item[1].isChecked(), -item[0]))
+        for _, chip in last_first:
             compact = needed > room
             chip.set_compact(compact)
             if compact:
