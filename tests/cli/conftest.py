@@ -15,6 +15,11 @@ from tests.support.volume import FakeVolume
 COMMAND = (sys.executable, "-m", "sweeper_gui")
 
 
+def without_width(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without a terminal's size, which pytest-xdist puts there."""
+    return {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 class Ran:
     """A command that has ended."""
 
@@ -57,7 +62,7 @@ class CommandLine:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **(environ or {})},
+            env={**without_width(os.environ), **(environ or {})},
             cwd=Path(__file__).parents[2],
         )
         self._running.append(process)

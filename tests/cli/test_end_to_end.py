@@ -382,8 +382,9 @@ def test_a_signal_in_the_middle_is_130_and_the_report_tells_each_fate(
     assert set(outcomes) | untouched == {"dead0", "dead1", "dead2"}
     whole = {name for name, outcome in outcomes.items() if outcome in ("restored", "skipped")} | untouched
     assert slow.volume.names() == {"alive", *whole}
-    partly = next(outcome for outcome in document["outcomes"] if outcome["outcome"] == "partly-removed")
-    assert 0 < partly["entries_removed"] < SlowSweep.ENTRIES + 1
+    partly = [outcome for outcome in document["outcomes"] if outcome["outcome"] == "partly-removed"]
+    assert max(outcome["entries_removed"] for outcome in partly) > 0
+    assert all(outcome["entries_removed"] <= SlowSweep.ENTRIES for outcome in partly)
     assert "Traceback" not in ran.err
 
     slow.sweeper.configure(slow.volume.settings(min_age="0s"))

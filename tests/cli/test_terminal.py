@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import COMMAND, CommandLine
+from tests.cli.conftest import COMMAND, CommandLine, without_width
 from tests.support.volume import FakeVolume
 
 
@@ -37,7 +37,7 @@ class Terminal:
             stderr=follower,
             start_new_session=True,
             preexec_fn=_own_the_terminal,  # noqa: PLW1509 - these tests run no threads
-            env={**os.environ, "TERM": "xterm"},
+            env={**without_width(os.environ), "TERM": "xterm"},
             cwd=Path(__file__).parents[2],
         )
         os.close(follower)

@@ -178,7 +178,7 @@ _doubts = st.lists(st.sampled_from(Doubt), unique=True).map(tuple)
 
 
 @st.composite
-def rows_of_a_volume(draw: st.DrawFn) -> list[Row]:
+def rows_of_a_volume(draw: st.DrawFn, *, duplicates: bool = False) -> list[Row]:
     made = st.builds(
         row,
         _names,
@@ -187,7 +187,7 @@ def rows_of_a_volume(draw: st.DrawFn) -> list[Row]:
         changed_at=st.integers(0, 5),
         doubts=_doubts,
     )
-    rows = draw(st.lists(made, max_size=12))
+    rows = draw(st.lists(made, max_size=12, unique_by=None if duplicates else lambda one: one.name))
     return [changed(one, usage=None) if draw(st.integers(0, 9)) == 0 else one for one in rows]
 
 
@@ -204,7 +204,7 @@ requests = st.builds(
 policies = st.builds(Policy, unexplained=st.sampled_from(Treatment), unsaved_work=st.sampled_from(Treatment))
 
 
-@given(rows_of_a_volume(), requests, policies)
+@given(rows_of_a_volume(duplicates=True), requests, policies)
 def test_only_measured_orphans_are_ever_planned(rows: list[Row], request: Request, policy: Policy) -> None:
     plan = make_plan(rows, request, policy)
     planned = {candidate.name for candidate in plan.candidates}
