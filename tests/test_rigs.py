@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -197,6 +198,25 @@ def test_a_frozen_volume_holds_everyone_up_and_a_killed_one_lets_them_fail(tmp_p
         volume.kill()
         thread.join(5)
         assert caught[0].errno in (errno.ENOTCONN, errno.ECONNABORTED)
+
+
+_A_TEST_THAT_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.support.slowfs import slow_volume
+with slow_volume(Path(sys.argv[1], "backing"), Path(sys.argv[1], "mount")) as volume:
+    assert os.path.ismount(volume.path)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_slow_volume_goes_with_the_process_that_made_it(tmp_path: Path):
+    command = [sys.executable, "-c", _A_TEST_THAT_IS_KILLED, str(tmp_path)]
+    assert subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while f" {tmp_path}/mount " in Path("/proc/self/mountinfo").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_new_entries_belong_to_the_caller_or_to_the_access_points_owner(tmp_path: Path):

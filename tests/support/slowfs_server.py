@@ -10,9 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import mfusepy
+
+from tests.support.mounts import unmount
 
 _AT_FDCWD = -100
 _TIMES = ("st_atime", "st_mtime", "st_ctime")
@@ -229,8 +232,8 @@ class _Fuse(mfusepy.FUSE):  # type: ignore[misc]
         return self.operations.rename(os.fsdecode(old), os.fsdecode(new), flags)
 
 
-def _obey(plan: Plan) -> None:
-    """Carries out the orders that come in, one answer each; ends with the test that gives them."""
+def _obey(plan: Plan, mount_point: str) -> None:
+    """Carries out the orders that come in, one answer each; ends with the test that gives them, and its mount too."""
     for line in sys.stdin:
         order = json.loads(line)
         answer: Any = None
@@ -243,6 +246,7 @@ def _obey(plan: Plan) -> None:
         elif order["do"] == "hanging":
             answer = plan.hanging
         print(json.dumps(answer), flush=True)
+    unmount(Path(mount_point))
     os._exit(0)
 
 
@@ -250,7 +254,7 @@ def main() -> None:
     """Serves until standard input ends or the process is killed."""
     options = json.loads(sys.argv[1])
     plan = Plan()
-    threading.Thread(target=_obey, args=(plan,), daemon=True).start()
+    threading.Thread(target=_obey, args=(plan, options["mount_point"]), daemon=True).start()
     os.umask(0)
     settings: dict[str, Any] = {"default_permissions": True} if options["check_permissions"] else {}
     if (mfusepy.fuse_version_major, mfusepy.fuse_version_minor) >= (3, 12):
