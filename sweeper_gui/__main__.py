@@ -11,7 +11,16 @@ def main() -> NoReturn:
     The process leaves by `os._exit`, whatever it did: a thread that is stuck in a hung mount can't be joined, and must
     not keep the process from ending.
     """
+    _fill_standard_streams()
     os._exit(_run(sys.argv[1:]))
+
+
+def _fill_standard_streams() -> None:
+    """Opens the null device for each standard stream that is closed: a database must not become standard output."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def _run(arguments: list[str]) -> int:

@@ -41,6 +41,15 @@ def test_a_command_imports_no_more_than_it_needs(arguments: tuple[str, ...], unw
     assert not [module for module in modules for name in unwanted if module == name or module.startswith(name + ".")]
 
 
+@pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_trap(closed: str) -> None:
+    command = f"exec {sys.executable} -m sweeper_gui trash --root / {closed}"
+    ran = subprocess.run(command, shell=True, cwd=ROOT, timeout=60, check=False, stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    assert ("root" in ran.stderr) == ("2>&-" not in closed)
+
+
 def test_an_error_that_should_not_happen_shows_no_trace_and_is_no_success(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text(

@@ -13,7 +13,7 @@ from sweeper_gui.cli.codes import Code, Refusal
 from sweeper_gui.cli.demo import show_demo
 from sweeper_gui.cli.invocation import Invocation
 from sweeper_gui.cli.options import Json, Yes, duration, size, with_common_options
-from sweeper_gui.cli.output import Output, flush
+from sweeper_gui.cli.output import Output
 from sweeper_gui.cli.signals import Interrupted, Signals
 from sweeper_gui.cli.window import open_window
 from sweeper_gui.core.plan import Order
@@ -264,7 +264,7 @@ def main(arguments: list[str]) -> int:
         )
         return Code.FAILED
     finally:
-        flush()
+        output.flush()
 
 
 def _run(arguments: list[str], invocation: Invocation) -> int:

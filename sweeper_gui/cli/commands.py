@@ -18,7 +18,7 @@ from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem,
 from sweeper_gui.core.plan import Order, Plan
 from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.units import size_text
-from sweeper_gui.core.verdict import Status
+from sweeper_gui.core.verdict import Doubt, Status
 from sweeper_gui.engine import messages
 
 if TYPE_CHECKING:
@@ -305,12 +305,12 @@ def purge(run: Invocation, names: Sequence[str], older_than: float | None, yes: 
 
 
 def _purgeable(items: Iterable[TrashItem], names: tuple[bytes, ...], older_than: float | None) -> list[TrashItem]:
-    now = time.time()
-    return [
-        item
-        for item in items
-        if (item.name in names if names else older_than is None or now - item.set_aside_at >= older_than)
-    ]
+    """What the engine would remove: without names nothing that holds unsaved work."""
+    whole = [item for item in items if item.state is TrashState.WHOLE]
+    if names:
+        return [item for item in whole if item.name in names]
+    before = time.time() - (older_than or 0.0)
+    return [item for item in whole if item.set_aside_at <= before and Doubt.UNSAVED_WORK not in item.doubts]
 
 
 def resume(run: Invocation, yes: bool, as_json: bool) -> Code:

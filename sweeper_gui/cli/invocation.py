@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sweeper_gui.cli.codes import Code, Refusal
+from sweeper_gui.cli.log import log_to
 from sweeper_gui.cli.output import Output, plain
 from sweeper_gui.cli.progress import progress_for
 from sweeper_gui.cli.run import Session
@@ -88,6 +89,9 @@ class Invocation:
     @contextmanager
     def session(self, settings: "Settings") -> Iterator[Session]:
         """An engine in this process, with these settings."""
+        from sweeper_gui.settings import state_dir
+
+        log_to(state_dir())
         watcher = progress_for(self.output.messages, self._progress_line)
         session = Session(self._host(), self.signals, watcher)
         try:

@@ -8,8 +8,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -22,13 +22,17 @@ from sweeper_gui.core.names import legible
 #: Wider than any table gets: a file or a pipe has no width, and names must not be cut for it.
 UNBOUNDED = 100_000
 
+T = TypeVar("T")
+
 
 class Output:
     """The two streams of a command. A reader that went away (`sweeper list | head`) is not an error."""
 
     def __init__(self) -> None:
-        self._out = _console(sys.stdout)
-        self._err = _console(sys.stderr)
+        self._stdout = cast(TextIO, _Patient(sys.stdout))
+        self._stderr = cast(TextIO, _Patient(sys.stderr))
+        self._out = _console(self._stdout)
+        self._err = _console(self._stderr)
 
     @property
     def messages(self) -> Console:
@@ -42,15 +46,15 @@ class Output:
 
     def document(self, document: Document) -> None:
         """A JSON document as the result."""
-        _write(sys.stdout, text_of(document) + "\n")
+        _write(self._stdout, text_of(document) + "\n")
 
     def result(self, *parts: RenderableType) -> None:
         """Part of the result, for people."""
-        _write(sys.stdout, _rendered(self._out, parts))
+        _write(self._stdout, _rendered(self._out, parts))
 
     def notice(self, *parts: RenderableType) -> None:
         """Something to know that is not the result."""
-        _write(sys.stderr, _rendered(self._err, parts))
+        _write(self._stderr, _rendered(self._err, parts))
 
     def warning(self, text: str, hint: str = "") -> None:
         """A problem that does not end the command."""
@@ -60,9 +64,14 @@ class Output:
         """Why the command ends here."""
         self.notice(_message("sweeper: ", "bold red", refusal.message, refusal.hint))
 
+    def flush(self) -> None:
+        """Empties both streams as far as anybody still reads them."""
+        self._stdout.flush()
+        self._stderr.flush()
+
     def ask(self, question: str) -> bool:
         """A yes or a no from the terminal; the end of the input is a no."""
-        _write(sys.stderr, f"{legible(question)} [y/N] ")
+        _write(self._stderr, f"{legible(question)} [y/N] ")
         try:
             answer = sys.stdin.readline()
         except OSError:  # the terminal has gone
@@ -75,10 +84,10 @@ class Output:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if shown:
-                _write(sys.stderr, f"\r{math.ceil(left):>6} s left ")
+                _write(self._stderr, f"\r{math.ceil(left):>6} s left ")
             time.sleep(min(left, 1.0))
         if shown:
-            _write(sys.stderr, "\r\x1b[K")
+            _write(self._stderr, "\r\x1b[K")
 
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
@@ -97,12 +106,6 @@ def plain(text: str, style: str = "") -> Text:
     return Text(legible(text), style=style)
 
 
-def flush() -> None:
-    """Empties both streams as far as anybody still reads them."""
-    for stream in (sys.stdout, sys.stderr):
-        _write(stream, "")
-
-
 def _message(label: str, style: str, text: str, hint: str) -> Text:
     lines = [line for line in text.splitlines() if line.strip()] or [""]
     message = Text(label, style=style)
@@ -112,7 +115,35 @@ def _message(label: str, style: str, text: str, hint: str) -> Text:
     return message
 
 
-def _console(stream: IO[str]) -> Console:
+class _Patient:
+    """A stream that stops writing for good where nobody reads any more: the work behind the output goes on.
+
+    A pipe whose reader has ended, or a terminal that was closed, must not end a sweep half-way.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._try(lambda: self._stream.write(text)) or len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], T]) -> T | None:
+        try:
+            return act()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+            return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _console(stream: TextIO) -> Console:
     width = None if stream.isatty() or "COLUMNS" in os.environ else UNBOUNDED
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False, legacy_windows=False)
 
@@ -124,12 +155,6 @@ def _rendered(console: Console, parts: Sequence[RenderableType]) -> str:
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
 
 
-def _write(stream: IO[str], text: str) -> None:
-    """Writes, or stops writing for good where nobody reads any more: the work behind the output goes on."""
-    try:
-        stream.write(text)
-        stream.flush()
-    except OSError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(text)
+    stream.flush()

@@ -23,8 +23,9 @@ from sweeper_gui.engine.messages import (
     VolumeState,
 )
 
-#: Seconds between two polls: also how late a signal may be noticed.
-POLL_INTERVAL = 0.1
+#: Seconds between two polls, growing from the first to the second: short jobs end soon, long ones are left in peace.
+#: Also how late a signal may be noticed.
+_POLLS = (0.01, 0.1)
 #: For how many seconds a volume may not answer a cancelled job before the command leaves it behind.
 PATIENCE = 20.0
 
@@ -98,6 +99,7 @@ class Session:
 
     def _finish(self, job: int) -> Finished:
         cancelling = False
+        pause, longest = _POLLS
         while True:
             if self._signals.requested and not cancelling:
                 self._request(Cancel(job))
@@ -115,7 +117,8 @@ class Session:
                     "Once it answers again, 'sweeper trash' shows what was left half done.",
                 )
             if not update.more:
-                self._pause(POLL_INTERVAL)
+                self._pause(pause)
+                pause = min(pause * 1.5, longest)
 
     def _drain(self, update: Update) -> None:
         while update.more:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from sweeper_gui.cli.codes import Code
@@ -59,6 +59,7 @@ class Signals:
 
 def leave_at_once(code: Code) -> None:
     """Ends the process without waiting for anything: threads, buffers and the volume stay as they are."""
-    if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    with suppress(OSError):  # the terminal may have gone
+        if sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), _SHOW_CURSOR)
     os._exit(code)

@@ -4,6 +4,7 @@ import os
 
 from sweeper_gui.cli.codes import Code, Refusal
 from sweeper_gui.cli.invocation import Invocation
+from sweeper_gui.cli.log import log_to
 
 _DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
@@ -11,8 +12,9 @@ _DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 def open_window(run: Invocation) -> int:
     """Opens the window with the settings, or with what is wrong with them. Raises `Refusal` without a display."""
     require_display("Use 'sweeper list' and 'sweeper sweep' here, or connect with 'ssh -X'.")
-    from sweeper_gui.settings import SettingsError
+    from sweeper_gui.settings import SettingsError, state_dir
 
+    log_to(state_dir())
     try:
         from sweeper_gui.ui.app import run as run_window
     except ImportError as error:  # Qt loads system libraries that a bare host lacks

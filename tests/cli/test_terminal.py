@@ -71,10 +71,16 @@ class Terminal:
         self.shown += data.decode("utf-8").replace("\r\n", "\n")
         return bool(data)
 
+    def hang_up(self) -> None:
+        """Closes the terminal, as a dropped connection does: SIGHUP, and every write fails."""
+        os.close(self._leader)
+        self._leader = -1
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._leader)
+        if self._leader >= 0:
+            os.close(self._leader)
 
 
 @pytest.fixture
@@ -188,6 +194,20 @@ def test_the_countdown_counts_and_ctrl_c_ends_it(orphans: CommandLine, terminals
     terminal.type("\x03")
     assert terminal.end() == 130
     assert "Traceback" not in terminal.shown
+
+
+def test_a_terminal_that_is_closed_cancels_the_sweep_cleanly(
+    volume: FakeVolume, orphans: CommandLine, terminals: list[Terminal]
+) -> None:
+    volume.deleted("large", 900)
+    orphans.configure(volume.settings(min_age="0s") + "[sweep]\nmax_ops_per_second = 900\n")
+    terminal = on_terminal(terminals, orphans, "sweep", "large", "--yes", columns=200)
+    terminal.read_until("entries, ")
+    terminal.hang_up()
+    assert terminal.process.wait(30) == 130
+    orphans.configure(volume.settings(min_age="0s"))
+    (past,) = orphans("history", "--json").json["sweeps"]
+    assert past["ending"] == "cancelled"
 
 
 def test_json_and_questions_do_not_mix(orphans: CommandLine, terminals: list[Terminal]) -> None:

@@ -1,0 +1,31 @@
+"""Where the program's own warnings and unexpected errors are kept, with their traces: a file, never the terminal."""
+
+import io
+import logging
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+FILE = "sweeper.log"
+_MAX_BYTES = 1_000_000
+
+
+def log_to(directory: Path) -> None:
+    """Writes warnings and worse to `sweeper.log` in this directory, which is made when there is something to write."""
+    handler = _QuietFile(directory / FILE, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for before in [before for before in root.handlers if isinstance(before, _QuietFile)]:
+        root.removeHandler(before)
+        before.close()
+    root.addHandler(handler)
+
+
+class _QuietFile(RotatingFileHandler):
+    """A log that can't be written is no reason to stop, or to say anything."""
+
+    def _open(self) -> io.TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return super()._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        """Says nothing."""
