@@ -56,6 +56,11 @@ def evidence_of(pool: WorkPool, tree: Path) -> tuple[Usage, Identity]:
     result = measured(pool, tree)
     assert result.identity is not None
     assert result.usage.complete
+    probe = tree.parent / "probe"
+    probe.touch()
+    while probe.stat().st_ctime_ns <= result.usage.newest_change_ns:  # the kernel's clock ticks every few milliseconds
+        os.utime(probe)
+    probe.unlink()
     return result.usage, result.identity
 
 
