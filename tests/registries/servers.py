@@ -150,6 +150,8 @@ class Proxy:
         self._ending = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        #: how many came
+        self.connections = 0
         self._threads: list[threading.Thread] = []
         self._run(self._accept)
 
@@ -168,6 +170,7 @@ class Proxy:
     def _accept(self) -> None:
         while not self._ending.is_set():
             if select.select([self._listener], [], [], 0.02)[0]:
+                self.connections += 1
                 self._run(self._pass_on, self._listener.accept()[0])
 
     def _pass_on(self, client: socket.socket) -> None:

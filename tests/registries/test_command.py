@@ -50,8 +50,18 @@ def test_no_shell_is_involved(read: Reader, tmp_path: Path):
 
 def test_it_has_the_users_environment_and_no_input(read: Reader, monkeypatch):
     monkeypatch.setenv("OF_THE_USER", "yes")
-    (session,) = read(python("import os, sys; print(os.environ['OF_THE_USER'] + repr(sys.stdin.read()))")).sessions
-    assert session.id == "yes''"
+    reading, writing = os.pipe()
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    os.write(writing, b"typed in the terminal")
+    os.close(writing)
+    try:
+        result = read(python("import os, sys; print(os.environ['OF_THE_USER'] + repr(sys.stdin.read()))"))
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(reading)
+    assert result.sessions == (Session("yes''"),)
 
 
 def test_a_bundles_library_path_is_kept_from_it(read: Reader, monkeypatch):

@@ -124,6 +124,7 @@ def test_a_file_that_is_none_is_explained(read: Reader, tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     assert read(f"file:{tmp_path}/pipe").error == "is not a regular file"
     assert read("file:/dev/zero").error == "is not a regular file"
+    assert read("file:/proc/sys/kernel/ostype").error  # its size says that there is nothing in it
 
 
 def test_a_file_that_is_too_large_is_refused(read: Reader, written: Written, monkeypatch):
@@ -140,11 +141,12 @@ def test_a_file_that_may_not_be_read_names_the_user(nobodys: Path):
     assert "65534" in (result.hint or "")
 
 
-@pytest.mark.parametrize("how", ["append", "rewrite", "replace", "truncate"])
+@pytest.mark.parametrize("how", ["append", "rewrite", "replace", "relink", "truncate"])
 def test_a_file_that_changes_while_it_is_read_is_an_error(read: Reader, tmp_path: Path, monkeypatch, how: str):
-    path = tmp_path / "ids"
-    path.write_text("a\nb\n", encoding="utf-8")
-    os.utime(path, (LONG_AGO, LONG_AGO))
+    target, path = tmp_path / "target", tmp_path / "ids"
+    target.write_text("a\nb\n", encoding="utf-8")
+    os.utime(target, (LONG_AGO, LONG_AGO))
+    path.symlink_to(target)
     content = file._content
 
     def change_then_read(*arguments):
@@ -167,7 +169,11 @@ def change(path: Path, how: str) -> None:
         os.utime(path, ns=(1, 1))
     elif how == "replace":
         path.with_name("new").write_text("a\nb\n", encoding="utf-8")
-        os.replace(path.with_name("new"), path)
+        os.replace(path.with_name("new"), path.resolve())
+    elif how == "relink":
+        path.with_name("other").write_text("a\nb\n", encoding="utf-8")
+        path.unlink()
+        path.symlink_to("other")
     else:
         os.truncate(path, 2)
 

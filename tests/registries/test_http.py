@@ -337,7 +337,7 @@ def test_an_answer_that_comes_in_drops_ends_at_the_time_limit(read: Reader):
         start = time.monotonic()
         result = read(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.5)
         assert "within 0.5 s" in (result.error or "")
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 1.5  # the reader has ended by itself and was not left behind
         end.set()
         server.join()
 
@@ -376,10 +376,17 @@ def test_a_read_is_cancelled_at_once(http: HttpServer):
 # --- TLS -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused(read: Reader, https: HttpServer, monkeypatch):
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+@pytest.fixture(autouse=True)
+def _usual_authorities(monkeypatch):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused_at_once(read: Reader, https: HttpServer):
     https.answers["/sessions"] = Answer(["a"])
-    result = read(https.url())
+    with proxy(https.port) as passing:
+        result = read(f"https://127.0.0.1:{passing.port}/sessions")
+        assert passing.connections == 1
     assert "certificate that can't be trusted" in (result.error or "")
     assert "SSL_CERT_FILE" in (result.hint or "")
     assert https.requests == []
