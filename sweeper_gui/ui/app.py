@@ -17,6 +17,7 @@ from sweeper_gui.engine.process import EngineProcess
 from sweeper_gui.settings import Settings, load_settings
 from sweeper_gui.ui.controller import Controller, poll_pace
 from sweeper_gui.ui.dialogs.answers import DialogPrompts
+from sweeper_gui.ui.garbage import collected_here
 from sweeper_gui.ui.icons import app_icon
 from sweeper_gui.ui.main_window import MainWindow
 from sweeper_gui.ui.options import SweepOptions
@@ -41,7 +42,7 @@ def run(
     """
     app = make_application()
     look = Look(app, mode)
-    with asyncio.Runner(loop_factory=lambda: QEventLoop(app)) as runner:
+    with collected_here(), asyncio.Runner(loop_factory=lambda: QEventLoop(app)) as runner:
         return runner.run(_main(settings, problem or "", make_host or EngineProcess, look))
 
 

@@ -24,6 +24,7 @@ _KEPT = (
     "/dev/null",
     "/usr/share/fonts",
     "/var/cache/fontconfig",
+    "anon_inode:[eventfd]",  # one for each thread that Qt paints large areas with, for half a minute
 )
 
 #: In the environment of every process that a test starts, however deep: finds those that outlived their parent.

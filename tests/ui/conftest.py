@@ -16,6 +16,7 @@ from qasync import QEventLoop
 from sweeper_gui.engine.messages import Diagnosis, History, Trash
 from sweeper_gui.settings import Settings
 from sweeper_gui.ui.controller import Controller
+from sweeper_gui.ui.garbage import collected_here
 from sweeper_gui.ui.main_window import MainWindow
 from sweeper_gui.ui.options import SweepOptions
 from sweeper_gui.ui.prompts import (
@@ -42,7 +43,8 @@ SETTINGS = Settings.model_validate(
 
 @pytest.fixture(scope="session")
 def look(qapp: QApplication) -> Look:
-    """The light look."""
+    """The light look, on an application that outlives its windows, as `make_application` makes it."""
+    qapp.setQuitOnLastWindowClosed(False)
     return Look(qapp, "light")
 
 
@@ -51,7 +53,7 @@ def run(qapp: QApplication) -> Callable[[Coroutine[None, None, T]], T]:
     """Runs a coroutine on Qt's event loop, as the program does."""
 
     def run_coroutine(work: Coroutine[None, None, T]) -> T:
-        with asyncio.Runner(loop_factory=lambda: QEventLoop(qapp)) as runner:
+        with collected_here(), asyncio.Runner(loop_factory=lambda: QEventLoop(qapp)) as runner:
             return runner.run(asyncio.wait_for(work, 60))
 
     return run_coroutine
@@ -171,7 +173,7 @@ class Stage:
 def make_stage(host: ScriptedHost, look: Look, prompts: Prompts | None = None) -> Stage:
     """A window that is shown and has begun to list."""
     model = WorkspaceModel()
-    controller = Controller(SETTINGS.to_wire(), lambda: host, model, pace=0.01)
+    controller = Controller(SETTINGS.to_wire(), host.make, model, pace=0.01)
     window = MainWindow(controller, model, SweepOptions.from_settings(SETTINGS), look)
     answers = ScriptedPrompts()
     work = Work(window, controller, prompts or answers, SETTINGS)

@@ -226,7 +226,7 @@ async def volume_gone(stage: Stage) -> None:
 async def engine_gone(stage: Stage) -> None:
     """The engine has died."""
     await stage.scanned()
-    stage.host.dead = "the engine was killed by SIGKILL"
+    stage.host.die("the engine was killed by SIGKILL")
     await stage.until(lambda: "engine-gone" in stage.window.banners.notices)
 
 
@@ -361,7 +361,7 @@ async def show(name: str, mode: Mode, size: tuple[int, int], look: Look, path: P
     make_host, play = SCENES[name]
     host = make_host()
     model = WorkspaceModel()
-    controller = Controller(SETTINGS.to_wire(), lambda: host, model, pace=0.02)
+    controller = Controller(SETTINGS.to_wire(), host.make, model, pace=0.02)
     window = MainWindow(controller, model, replace(SweepOptions.from_settings(SETTINGS)), look)
     work = Work(window, controller, DialogPrompts(window, look), SETTINGS)
     window.resize(*size)

@@ -75,8 +75,38 @@ class _Sweeping:
     cancelled: bool = False
 
 
+class Life:
+    """A `Host`: one engine, from its start to its death."""
+
+    def __init__(self, host: "ScriptedHost") -> None:
+        self._host = host
+        self.dead = ""
+        self.closed = False
+        self.killed = False
+
+    def request(self, request: Request) -> Reply:
+        """See `Host`."""
+        while not self._host.answering.wait(0.01) and not self.dead:
+            pass
+        if self.dead or self.closed:
+            raise EngineGone(self.dead or "closed")
+        return self._host.answer(request)
+
+    def close(self) -> None:
+        """See `Host`."""
+        self.closed = True
+
+    def kill(self) -> None:
+        """Ends it although it does not answer."""
+        self.killed = True
+        self.dead = "the engine was killed by SIGKILL"
+
+
 class ScriptedHost:
-    """`rows` is the volume. Each poll measures `measured_per_poll` rows and removes `share_per_poll` of a tree."""
+    """Makes engines with `make`.
+
+    `rows` is the volume. Each poll measures `measured_per_poll` rows and removes `share_per_poll` of a tree.
+    """
 
     def __init__(
         self,
@@ -103,10 +133,7 @@ class ScriptedHost:
         self.failures: dict[type, Failure] = {}
         self.answering = threading.Event()
         self.answering.set()
-        self.dead = ""
-        self.closed = False
-        self.killed = False
-        self.threads: set[str] = set()
+        self.lives: list[Life] = []
         self._jobs = 0
         self._updates: list[Update] = []
         self._finished: list[Finished] = []
@@ -126,31 +153,30 @@ class ScriptedHost:
         """The requests of a kind, so far."""
         return [request for request in self.requests if isinstance(request, kind)]
 
-    # --- a Host -----------------------------------------------------------------------------------------------------
+    def die(self, reason: str) -> None:
+        """The engine that is there ends; the next one that is made lives."""
+        self.lives[-1].dead = reason
 
-    def request(self, request: Request) -> Reply:
-        """See `Host`."""
-        self.threads.add(threading.current_thread().name)
-        self.answering.wait()
-        if self.dead:
-            raise EngineGone(self.dead)
-        if self.closed:
-            raise EngineGone("closed")
+    def make(self) -> "Life":
+        """An engine: what a controller is given to start one, and to start another when it has died."""
+        self.lives.append(Life(self))
+        return self.lives[-1]
+
+    @property
+    def closed(self) -> bool:
+        """Whether the latest engine was closed."""
+        return self.lives[-1].closed
+
+    @property
+    def killed(self) -> bool:
+        """Whether any engine was killed."""
+        return any(life.killed for life in self.lives)
+
+    def answer(self, request: Request) -> Reply:
+        """What the engine says."""
         self.requests.append(request)
         failure = self.failures.get(type(request))
-        if failure is not None:
-            return failure
-        return self._answer(request)
-
-    def close(self) -> None:
-        """See `Host`."""
-        self.closed = True
-
-    def kill(self) -> None:
-        """Ends it although it does not answer."""
-        self.killed = True
-        self.dead = self.dead or "the engine was killed by SIGKILL"
-        self.answering.set()
+        return failure if failure is not None else self._answer(request)
 
     def _answer(self, request: Request) -> Reply:
         match request:
