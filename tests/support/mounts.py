@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.root import need_root
+
 
 @contextmanager
 def ext4(directory: Path, megabytes: int = 64, options: str = "") -> Iterator[Path]:
     """A new ext4, on a sparse file beside the mount point `directory`, which is made; `options` as for mount(8)."""
+    need_root()
     image = directory.with_name(f"{directory.name}.ext4")
     with image.open("wb") as file:
         file.truncate(megabytes << 20)
@@ -25,6 +28,7 @@ def ext4(directory: Path, megabytes: int = 64, options: str = "") -> Iterator[Pa
 @contextmanager
 def tmpfs(directory: Path, megabytes: int = 64, options: str = "") -> Iterator[Path]:
     """A new tmpfs on `directory`, which is made where it is missing."""
+    need_root()
     directory.mkdir(exist_ok=True)
     size = f"size={megabytes}m"
     with _mounted(directory, "-t", "tmpfs", "-o", f"{size},{options}" if options else size, "tmpfs"):
@@ -34,6 +38,7 @@ def tmpfs(directory: Path, megabytes: int = 64, options: str = "") -> Iterator[P
 @contextmanager
 def bind(source: Path, target: Path, options: str = "") -> Iterator[Path]:
     """`source` mounted on `target` too, which is made where it is missing; `options` such as 'ro' apply to it only."""
+    need_root()
     target.mkdir(exist_ok=True)
     with _mounted(target, "--bind", source):
         if options:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.root import need_root
+
 T = TypeVar("T")
 
 #: The user and the group that own nothing.
@@ -32,6 +34,7 @@ def as_nobody(function: Callable[..., T], *arguments: object, **keywords: object
     function starts runs as nobody too. Only glibc's wrappers change all threads at once, hence the plain system calls.
     What nobody can't read can't be imported in there: import it before.
     """
+    need_root()
     result: list[T] = []
     failure: list[BaseException] = []
 
@@ -53,6 +56,7 @@ def as_nobody(function: Callable[..., T], *arguments: object, **keywords: object
 @contextmanager
 def nobodys_directory() -> Iterator[Path]:
     """A directory that belongs to nobody; pytest's own temporary directories are closed to all but root."""
+    need_root()
     directory = Path(tempfile.mkdtemp(prefix="sweeper-nobody-"))
     os.chown(directory, NOBODY, NOBODY)
     try:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.mounts import unmount
+from tests.support.root import need_root
 
 _PROJECT = Path(__file__).parents[2]
 
@@ -144,6 +145,7 @@ def slow_volume(
     modes. New files belong to the caller, or to `owner` as behind an EFS access point. `silly_rename` keeps unlinked
     open files under a hidden name in their directory, as NFS does.
     """
+    need_root()
     backing.mkdir(exist_ok=True)
     mount_point.mkdir(exist_ok=True)
     options = {
