@@ -7,7 +7,9 @@ What an operation takes on an idle volume, the *base*, is the lowest mean of a r
 operations in flight every few seconds, or queueing caused by ourselves would slowly be taken for the volume's nature.
 
 Operations too quick to have left this host (answered from its caches, or by a local disk) are not limited by a server
-but by our processors and Python's lock: they get a fixed small number.
+but by our processors and Python's lock: they get a fixed small number. A network volume answers many reads from the
+cache, so it is the time that tells: where most of it goes to quick reads, they are what limits us. No change is ever
+answered from a cache: a few quick ones prove that the volume is local, however long the others wait for its journal.
 
 What lives here is pure arithmetic: no clock, no threads.
 """
@@ -55,7 +57,9 @@ TUNINGS = {
 }
 
 #: An operation quicker than this, in seconds, was answered on this host; a network's round trip takes longer.
-QUICK = (100e-6, 500e-6, 100e-6)
+QUICK = (100e-6, 200e-6, 100e-6)
+#: Where this share of the changes is quick, the volume is local.
+LOCAL_SHARE = 0.05
 
 START = 2
 #: seconds between adjustments, while looking for the knee and after
@@ -95,6 +99,7 @@ class AdaptiveLimit:
         """`count` operations of one kind, all quick or all slow, took `seconds` together and have ended by `now`."""
         if count * QUICK[kind] > seconds:
             self._quick[kind] += seconds
+            self._quick_counts[kind] += count
         else:
             self._slow[kind] += min(seconds, LONGEST * count)
             self._counts[kind] += count
@@ -108,25 +113,34 @@ class AdaptiveLimit:
         self._opened = now
         self._samples = 0
         self._quick = [0.0 for _ in Kind]
+        self._quick_counts = [0 for _ in Kind]
         self._slow = [0.0 for _ in Kind]
         self._counts = [0 for _ in Kind]
 
     def _close_window(self, length: float, now: float) -> None:
-        quick, slow = sum(self._quick), sum(self._slow)
-        if quick > slow:
-            self._settle_locally()
+        local = self._local()
+        if local is not None:
+            self._settle_locally(local)
             return
         ratio = self._ratio(now)
         if self._before_probe is not None:
             self._end_probe()
         elif ratio is not None:
-            self._adjust(ratio, (quick + slow) / length)
+            self._adjust(ratio, (sum(self._quick) + sum(self._slow)) / length)
             if now >= self._probe_at:
                 self._begin_probe(now)
 
-    def _settle_locally(self) -> None:
+    def _local(self) -> Kind | None:
+        """The kind that most time went to, if it is this host that limits it; None where it is the volume."""
+        kind = max(Kind, key=lambda kind: self._quick[kind] + self._slow[kind])
+        if kind is Kind.CHANGE:
+            quick = self._quick_counts[kind] >= LOCAL_SHARE * (self._quick_counts[kind] + self._counts[kind])
+        else:
+            quick = sum(self._quick) > sum(self._slow)
+        return kind if quick else None
+
+    def _settle_locally(self, kind: Kind) -> None:
         """Half-way to the fixed number, so that a few cached answers between slow ones do not upset the limit."""
-        kind = max(Kind, key=lambda kind: self._quick[kind])
         target = min(self._ceiling, TUNINGS[self.impact].local[kind])
         self._exact = target if abs(self._exact - target) < 2 else (self._exact + target) / 2
         self._before_probe = None

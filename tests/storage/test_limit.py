@@ -111,6 +111,16 @@ def test_quick_operations_get_a_few_threads() -> None:
     assert limit.limit == 8
 
 
+def test_a_local_volume_is_known_by_its_quick_changes_even_where_most_wait_for_the_journal() -> None:
+    limit = make()
+    now = 0.0
+    for _ in range(100):
+        now += 0.03
+        limit.observe(Kind.CHANGE, 10, 10 * 50e-6, now)
+        limit.observe(Kind.CHANGE, 90, 90 * 3e-3, now)
+    assert limit.limit == 8
+
+
 def test_cached_answers_between_slow_ones_do_not_count_as_the_base() -> None:
     limit = make()
     volume = Volume(limit, slots=10_000)

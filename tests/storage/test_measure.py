@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from hypothesis import strategies as st
 
 from sweeper_gui.core.usage import MAX_CHILD_NAMES, change_of
 from sweeper_gui.storage.files import identity_of
-from sweeper_gui.storage.measure import Counters
+from sweeper_gui.storage.measure import Counters, MeasureResult, measure
 from sweeper_gui.storage.queue import WorkPool
 from tests.support.mounts import bind, tmpfs
 from tests.support.nobody import NOBODY, as_nobody
-from tests.support.removals import fill, make_deep_tree, measured
+from tests.support.removals import PATIENCE, Awaited, fill, make_deep_tree, measured, opened
 from tests.support.slowfs import Fault, slow_volume
 from tests.support.trees import make_tree
 
@@ -422,3 +423,58 @@ def test_several_trees_share_the_pool(pool: WorkPool, tmp_path: Path) -> None:
         thread.join()
     assert entries == {number: 100 + number for number in range(12)}
     assert pool.descriptors.open_now == 0
+
+
+# --- a volume that hangs ----------------------------------------------------------------------------------------------
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.005)
+
+
+def test_a_volume_that_hangs_shows_and_goes_on_when_it_comes_back(pool: WorkPool, tmp_path: Path) -> None:
+    make_tree(tmp_path / "backing" / "top", 400)
+    end = Awaited[MeasureResult]()
+    counters = Counters()
+    with (
+        slow_volume(tmp_path / "backing", tmp_path / "mount", latency={"getattr": 0.003}) as volume,
+        opened(volume.path) as parent,
+    ):
+        measure(pool, parent, b"top", now_ns=time.time_ns(), cancel=threading.Event(), counters=counters, on_done=end)
+        until(lambda: counters.entries > 20)
+        volume.freeze()
+        try:
+            until(lambda: pool.stalled_for > 0.5)
+        finally:
+            volume.thaw()
+        assert end.result().usage.entries == 400
+    assert pool.stalled_for == 0.0
+
+
+def test_nothing_waits_for_a_volume_that_hangs(tmp_path: Path) -> None:
+    make_tree(tmp_path / "backing" / "top", 400)
+    pool = WorkPool()
+    end = Awaited[MeasureResult]()
+    cancel = threading.Event()
+    counters = Counters()
+    with (
+        slow_volume(tmp_path / "backing", tmp_path / "mount", latency={"getattr": 0.003}) as volume,
+        opened(volume.path) as parent,
+    ):
+        measure(pool, parent, b"top", now_ns=time.time_ns(), cancel=cancel, counters=counters, on_done=end)
+        until(lambda: counters.entries > 20)
+        volume.freeze()
+        try:
+            until(lambda: pool.stalled_for > 0.2)
+            cancel.set()
+            began = time.monotonic()
+            pool.close()
+            assert time.monotonic() - began < 2.0
+        finally:
+            volume.thaw()
+        assert end.result().cancelled
+    pool.close()
+    assert pool.failures == ()
