@@ -22,7 +22,7 @@ from PySide6.QtCore import (
 from typing_extensions import override
 
 from sweeper_gui.core.outcome import Outcome
-from sweeper_gui.core.plan import Order, Request, make_plan
+from sweeper_gui.core.plan import Order, Request, in_order, make_plan
 from sweeper_gui.core.policy import Policy
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.verdict import Status
@@ -263,12 +263,13 @@ class WorkspaceModel(QAbstractTableModel):
 
     def next_orphans(self, cap: int, max_bytes: int | None, order: Order) -> Next:
         """What a sweep of the next orphans would take, by the very rule that makes the plan."""
-        request = Request(cap=cap, max_bytes=max_bytes, order=order)
-        plan = make_plan(self.rows, request, Policy())
+        rows = self.rows
+        found = in_order((row for row in rows if row.status is Status.ORPHAN), order)
+        # Without a bound in bytes nothing beyond the cap can matter.
+        plan = make_plan(found[:cap] if max_bytes is None else found, Request((), cap, max_bytes, order), Policy())
         chosen = plan.chosen
-        orphans = self.summary.counts.get(Status.ORPHAN, 0)
-        allocated = sum(candidate.usage.allocated for candidate in chosen)
-        return Next(len(chosen), allocated, orphans, max(0, plan.remaining_orphans - orphans))
+        possible = sum(row.status is Status.UNMEASURED and row.usage is None for row in rows)
+        return Next(len(chosen), sum(candidate.usage.allocated for candidate in chosen), len(found), possible)
 
     def _summed_up(self) -> Summary:
         summary = Summary(rows=0, shown=len(self._shown))

@@ -31,6 +31,7 @@ from sweeper_gui.ui.prompts import (
 from sweeper_gui.ui.theme import Look
 from sweeper_gui.ui.work import Work
 from sweeper_gui.ui.workspace_model import WorkspaceModel
+from tests.support.messages import Messages
 from tests.ui.scripted_host import VOLUME, ScriptedHost
 
 T = TypeVar("T")
@@ -39,6 +40,13 @@ Run = Callable[[Coroutine[None, None, T]], T]
 SETTINGS = Settings.model_validate(
     {"volume": {"root": VOLUME.root}, "registry": [{"source": "sqlite:////nonexistent/x.db"}]}
 )
+
+
+@pytest.fixture(autouse=True)
+def _without_a_screen(messages: Messages) -> Iterator[None]:
+    """The platform that draws nowhere says of each thing a screen is needed for that it can't; that is no mistake."""
+    yield
+    messages.seen[:] = [text for text in messages.seen if "This plugin does not support" not in text]
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +172,10 @@ class Stage:
         """Closes the window, and waits until it is."""
         self.window.close()
         await until(self.window.closed.is_set)
+
+    def asked_more_than(self, count: int) -> bool:
+        """Whether more than so many yes-or-no questions have been asked."""
+        return len(self.prompts.questions) > count
 
     def orphans(self) -> list[bytes]:
         """The names of the orphans that are shown, in the table's order."""

@@ -17,6 +17,7 @@ from sweeper_gui.engine.messages import (
     ScanProgress,
     Trash,
     Update,
+    VolumeState,
 )
 from sweeper_gui.ui import controller as controller_module
 from sweeper_gui.ui.controller import (
@@ -28,12 +29,17 @@ from sweeper_gui.ui.controller import (
     poll_pace,
 )
 from sweeper_gui.ui.workspace_model import WorkspaceModel
+from tests.support.messages import Messages
 from tests.ui.conftest import delete_now, until
 from tests.ui.rows import orphan, realistic_rows
 from tests.ui.scripted_host import VOLUME, ScriptedHost
 
 Scene = Callable[[Controller, ScriptedHost], Coroutine[None, None, None]]
-Direct = Callable[[Scene], ScriptedHost]
+Direct = Callable[..., ScriptedHost]
+
+
+def phase(controller: Controller) -> EnginePhase:
+    return controller.engine.phase
 
 
 @pytest.fixture
@@ -104,7 +110,7 @@ def test_something_done_at_once_needs_no_job(direct: Direct) -> None:
 
 
 def test_rows_reach_the_model_and_states_the_signals(direct: Direct, model: WorkspaceModel) -> None:
-    volumes = []
+    volumes: list[VolumeState] = []
     rows = realistic_rows(50)
 
     async def scene(controller: Controller, host: ScriptedHost) -> None:
@@ -140,11 +146,11 @@ def test_a_dead_engine_fails_its_jobs_and_says_so(direct: Direct) -> None:
         host.die("the engine was killed by SIGSEGV")
         with pytest.raises(EngineGone, match="SIGSEGV"):
             await scanning
-        assert controller.engine.phase is EnginePhase.GONE
+        assert phase(controller) is EnginePhase.GONE
         with pytest.raises(EngineGone):
             await controller.run(ListTrash())
         await controller.restart()
-        assert controller.engine.phase is EnginePhase.READY
+        assert phase(controller) is EnginePhase.READY
         assert isinstance(await controller.run(ListTrash()), Trash)
 
     direct(scene, ScriptedHost(realistic_rows(20), measured_per_poll=0))
@@ -178,7 +184,7 @@ def test_a_silent_engine_is_noticed_and_can_be_given_up(direct: Direct, monkeypa
         await until(lambda: host.killed)
         host.answering.set()
         await restarting
-        assert controller.engine.phase is EnginePhase.READY
+        assert phase(controller) is EnginePhase.READY
         assert len(host.lives) == 2
 
     direct(scene)
@@ -200,14 +206,16 @@ def test_a_volume_that_does_not_respond_is_told_from_five_seconds_on(direct: Dir
     assert told == [5, 6, 0]
 
 
-def test_a_mistake_in_showing_an_update_does_not_end_the_listening(direct: Direct, messages: object) -> None:
-    messages.expect("an update could not be shown")  # type: ignore[attr-defined]
+def test_a_mistake_in_showing_an_update_does_not_end_the_listening(
+    direct: Direct, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages.expect("an update could not be shown")
 
     async def scene(controller: Controller, host: ScriptedHost) -> None:
         def fail(_: object) -> None:
             raise ValueError("a mistake")
 
-        controller._take_scan = fail  # type: ignore[method-assign]
+        monkeypatch.setattr(controller, "_take_scan", fail)
         host.push(Update(scan=ScanProgress("listing")))
         controller._wake.set()
         await until(lambda: len(host.asked(Poll)) > 2)

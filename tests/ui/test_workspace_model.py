@@ -79,7 +79,7 @@ def test_every_column_sorts(model: WorkspaceModel, column: int) -> None:
         keys = [COLUMNS[column].sort_key(entry) for entry in model.shown_entries]
         known = [key for key in keys if key is not None]
         assert keys[: len(known)] == known
-        assert known == sorted(known, reverse=order is Qt.SortOrder.DescendingOrder)  # type: ignore[type-var]
+        assert known == sorted(known, reverse=order is Qt.SortOrder.DescendingOrder)
         assert sorted(names(model)) == sorted(row.name for row in rows)
 
 
@@ -442,7 +442,7 @@ class Stream(RuleBasedStateMachine):
 
 
 def test_any_stream_of_changes_keeps_the_table_true(qapp: QApplication) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Stream, settings=settings(max_examples=40, stateful_step_count=30, suppress_health_check=list(HealthCheck))
     )
 

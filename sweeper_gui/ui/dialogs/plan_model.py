@@ -125,11 +125,15 @@ class PlanModel(QAbstractTableModel):
 
     @override
     def flags(self, index: Index) -> Qt.ItemFlag:
+        if not index.isValid():
+            return Qt.ItemFlag.NoItemFlags
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemNeverHasChildren
         return flags if isinstance(self.lines[index.row()], Section) else flags | Qt.ItemFlag.ItemIsSelectable
 
     @override
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if not index.isValid():
+            return None
         line = self.lines[index.row()]
         if isinstance(line, Section):
             return self._section(line, index.column(), role)
