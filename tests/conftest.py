@@ -24,6 +24,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("sweeper")
 
+#: What the terminal that the tests are started from has to say about output is not for the programs under test.
+_TERMINAL = ("COLORTERM", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+
 _collector = MessageCollector()
 
 
@@ -33,9 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # once pytest-qt has imported Qt
 def pytest_configure(config: pytest.Config) -> None:
-    for name in [name for name in os.environ if name.startswith("SWEEPER_")]:
+    for name in [name for name in os.environ if name.startswith("SWEEPER_") or name in _TERMINAL]:
         del os.environ[name]
-    os.environ |= {"QT_QPA_PLATFORM": "offscreen", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    os.environ |= {"QT_QPA_PLATFORM": "offscreen", "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "xterm-256color"}
     time.tzset()
     _collector.start()
 

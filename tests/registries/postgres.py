@@ -9,11 +9,11 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import psycopg
 
-from tests.support.nobody import NOBODY, POPEN_AS_NOBODY
+from tests.support.nobody import NOBODY, NOBODY_READING_ALL
 
 ADMIN_PASSWORD = "admin-password"
 READER_PASSWORD = "reader-p%ssword"
@@ -78,8 +78,8 @@ class PostgreSQL:
     def start(self) -> None:
         """Starts the server and waits until it answers."""
         with open(self._data.parent / "log", "ab") as log:
-            command = [_program("postgres"), "-D", str(self._data), "-p", str(self.port)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, **_user())
+            command = _command("postgres", "-D", str(self._data), "-p", str(self.port))
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         self._await()
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -111,7 +111,7 @@ class PostgreSQL:
                 return
 
     def _run(self, program: str, *arguments: str) -> None:
-        result = subprocess.run([_program(program), *arguments], capture_output=True, check=False, **_user())
+        result = subprocess.run(_command(program, *arguments), capture_output=True, check=False)
         assert result.returncode == 0, result.stderr.decode()
 
     def _append(self, name: str, text: str) -> None:
@@ -132,8 +132,8 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory)
 
 
-def _user() -> dict[str, Any]:
-    return POPEN_AS_NOBODY if os.geteuid() == 0 else {}
+def _command(program: str, *arguments: str) -> list[str]:
+    return [*(NOBODY_READING_ALL if os.geteuid() == 0 else ()), _program(program), *arguments]
 
 
 def _program(name: str) -> str:

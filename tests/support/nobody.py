@@ -21,6 +21,17 @@ NOBODY = 65534
 #: For subprocess.run and Popen: `subprocess.run(argv, **POPEN_AS_NOBODY)`.
 POPEN_AS_NOBODY: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
+#: In front of an argument vector: as nobody, who may here read and search everything, so that programs are found in a
+#: checkout that is closed to others.
+NOBODY_READING_ALL = (
+    "setpriv",
+    f"--reuid={NOBODY}",
+    f"--regid={NOBODY}",
+    "--clear-groups",
+    "--inh-caps=+dac_read_search",
+    "--ambient-caps=+dac_read_search",
+)
+
 _PR_SET_DUMPABLE = 4
 #: setgroups, setresgid, setresuid
 _SYSTEM_CALLS = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}[platform.machine()]
