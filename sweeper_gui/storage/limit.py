@@ -41,19 +41,21 @@ class Tuning(NamedTuple):
     """One impact's numbers.
 
     The limit grows while operations take at most `grow` times the base and shrinks when they take more than `shrink`
-    times the base. `local` is the limit for quick operations of each kind: reads keep Python busy, which works in
-    one thread at a time, changes wait for the file system's journal.
+    times the base, but never below `floor`: what so few operations wait for is other clients. `local` is the limit for
+    quick operations of each kind: reads keep Python busy, which works in one thread at a time, changes wait for the
+    file system's journal.
     """
 
     grow: float
     shrink: float
+    floor: int
     local: tuple[int, int, int]
 
 
 TUNINGS = {
-    Impact.GENTLE: Tuning(1.03, 1.10, (1, 2, 1)),
-    Impact.BALANCED: Tuning(1.10, 1.25, (1, 8, 1)),
-    Impact.FAST: Tuning(1.40, 1.80, (1, 16, 1)),
+    Impact.GENTLE: Tuning(1.03, 1.10, 1, (1, 2, 1)),
+    Impact.BALANCED: Tuning(1.10, 1.25, 2, (1, 8, 1)),
+    Impact.FAST: Tuning(1.40, 1.80, 4, (1, 16, 1)),
 }
 
 #: An operation quicker than this, in seconds, was answered on this host; a network's round trip takes longer.
@@ -160,11 +162,17 @@ class AdaptiveLimit:
         tuning = TUNINGS[self.impact]
         if ratio > tuning.shrink:
             self._starting = False
-            self._exact = max(1.0, self._exact * max(0.7, tuning.grow / ratio))
+            self._exact = max(float(tuning.floor), self._exact * max(0.7, tuning.grow / ratio))
         elif ratio > tuning.grow:
             self._starting = False
         elif in_flight >= 0.7 * self.limit:  # an unused limit proves nothing
-            self._exact = min(float(self._ceiling), self._exact * 2 if self._starting else self._exact * 1.1 + 0.5)
+            self._exact = min(float(self._ceiling), self._exact * self._growth(ratio, tuning) + 0.5)
+
+    def _growth(self, ratio: float, tuning: Tuning) -> float:
+        """Faster while nothing at all is seen of a queue."""
+        if self._starting:
+            return 2.0
+        return 1.5 if ratio <= (1 + tuning.grow) / 2 else 1.1
 
     def _begin_probe(self, now: float) -> None:
         self._probe_at = now + PROBE_EVERY

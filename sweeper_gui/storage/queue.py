@@ -19,7 +19,7 @@ from sweeper_gui.storage.limit import QUICK, AdaptiveLimit, Impact, Kind
 from sweeper_gui.storage.tree import DescriptorCache
 
 __all__ = [
-    "DISCOVERING", "HELPING", "MEASURING", "Gauge", "Impact", "Job", "Kind", "Priority", "WorkPool", "removing",
+    "DISCOVERING", "MEASURING", "Gauge", "Impact", "Job", "Kind", "Priority", "WorkPool", "after", "removing",
 ]  # fmt: skip
 
 Job = Callable[[], None]
@@ -27,8 +27,6 @@ Job = Callable[[], None]
 Priority = tuple[float, ...]
 T = TypeVar("T")
 
-#: a part of a job that another thread already works on
-HELPING: Priority = (0.0,)
 #: reading a tree that is about to be removed
 DISCOVERING: Priority = (1.0,)
 #: sizes for the listing: a sweep does not wait for them
@@ -38,6 +36,11 @@ MEASURING: Priority = (3.0,)
 def removing(weight: float) -> Priority:
     """The priority of a directory in a removal; `weight` is how many operations can't start before it has ended."""
     return (2.0, -weight)
+
+
+def after(priority: Priority) -> Priority:
+    """The priority of jobs that wait for all those of the given one, and of no others."""
+    return (priority[0] + 0.5, *priority[1:])
 
 
 #: Seconds for which samples are kept in a thread before the limit learns of them.
@@ -203,14 +206,14 @@ class WorkPool:
                 self._clock = threading.Thread(target=self._queue_when_due, name="work pool clock", daemon=True)
                 self._clock.start()
 
-    def share(self, work: Callable[[T], None], parts: Iterable[T]) -> None:
-        """Calls `work` with every part, in the calling job and in all free threads; returns when all have ended.
+    def share(self, work: Callable[[T], None], parts: Iterable[T], priority: Priority) -> None:
+        """Calls `work` with every part, in the calling job and in others of the priority; returns when all have ended.
 
         Raises the first error that `work` raised.
         """
         shared = _Shared(work, parts)
         helpers = min(len(shared), self.max_in_flight) - 1  # those that find no room now may find it soon
-        self.submit_all([shared.help] * helpers, HELPING)
+        self.submit_all([shared.help] * helpers, priority)
         shared.help()
         self._wait_for_helpers(shared)
 

@@ -378,7 +378,7 @@ class _Removing:
                 more = _sort_out(listing, known, names, strangers)
                 gauge.done(Kind.OTHER)
                 self._take_in(directory, descriptor, strangers)
-                self._look_up(descriptor, names, gauge)
+                self._look_up(directory, descriptor, names, gauge)
                 self._unlink(directory, descriptor, names, leftover, gauge)
         return leftover
 
@@ -399,7 +399,7 @@ class _Removing:
                 directory.waiting += 1
             self._submit(self._empty, child, _weight(child))
 
-    def _look_up(self, descriptor: int, names: Sequence[str], gauge: Gauge) -> None:
+    def _look_up(self, directory: Directory, descriptor: int, names: Sequence[str], gauge: Gauge) -> None:
         """Brings the names to the kernel's cache in parallel, where each would take a round trip in the unlink.
 
         All of this ends before the first unlink: NFS keeps a file that is being looked up under another name.
@@ -410,7 +410,7 @@ class _Removing:
         if gauge.done(Kind.READ) < SLOW:
             return
         parts = [names[at : at + _LOOK_UP_PART] for at in range(1, len(names), _LOOK_UP_PART)]
-        self._pool.share(partial(self._look_up_part, descriptor), parts)
+        self._pool.share(partial(self._look_up_part, descriptor), parts, _weight(directory))
         gauge.begin()
 
     def _look_up_part(self, descriptor: int, names: Sequence[str]) -> None:

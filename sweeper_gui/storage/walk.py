@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from sweeper_gui.core.usage import change_of
 from sweeper_gui.storage.files import CrossesMount
-from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool
+from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, after
 from sweeper_gui.storage.tree import Node, Tree, TreeChanged
 
 #: So many entries of one directory are held at once.
@@ -24,7 +24,7 @@ BATCH = 2048
 #: So many attributes are read between two looks at the cancel and the clock, where that is quick.
 PART = 16
 #: An attribute that takes longer than this, in seconds, came over a network: those of a directory are then read in
-#: parallel, by as many threads as are free.
+#: parallel, by threads that find no other directory to read. (Some volumes serve one look-up in a directory at a time.)
 SLOW = 100e-6
 #: Errors that are kept with their text.
 MAX_ERRORS = 5
@@ -242,7 +242,7 @@ class Walk(ABC, Generic[N]):
         tally = self._new_tally()
         while parts and not self.stopping:
             if self._slow and len(parts) > 1:
-                self.pool.share(partial(self._read_part, node), parts)
+                self.pool.share(partial(self._read_part, node), parts, after(self._priority))
                 break
             self._read_into(tally, parts.popleft(), gauge)
         self._add(node, tally)

@@ -142,6 +142,17 @@ def test_reads_and_changes_are_not_compared_with_each_other() -> None:
     assert limit.limit == 64
 
 
+def test_other_clients_can_not_starve_it() -> None:
+    """Operations that got ten times slower, whatever is in flight."""
+    lowest = {}
+    for impact in Impact:
+        volume = Volume(make(impact), slots=10_000)
+        volume.run(5.0)
+        volume.service *= 10
+        lowest[impact] = min(volume.run(5.0))
+    assert lowest == {Impact.GENTLE: 1, Impact.BALANCED: 2, Impact.FAST: 4}
+
+
 def test_one_is_always_allowed_and_none_is_an_error() -> None:
     volume = Volume(make(ceiling=1), slots=1)
     assert set(volume.run(2.0)) == {1}

@@ -400,14 +400,12 @@ class _WhoAdds(Counters):
 def test_one_directory_is_read_by_many_threads_where_that_is_slow(pool: WorkPool, tmp_path: Path) -> None:
     """Only that they share the work: this FUSE lets one look-up into a directory at a time, NFS does not."""
     make_tree(tmp_path / "backing" / "top", 602, per_directory=600)
-    slow, fast = _WhoAdds(), _WhoAdds()
+    slow = _WhoAdds()
     with slow_volume(tmp_path / "backing", tmp_path / "mount", latency={"getattr": 0.002}) as volume:
         usage = measured(pool, volume.path / "top", counters=slow).usage
     assert (usage.entries, usage.complete, slow.entries) == (602, True, 602)
     assert len(set(slow.threads)) > 1
     assert len(slow.threads) > 20
-    measured(pool, tmp_path / "backing" / "top", counters=fast)
-    assert len(fast.threads) == 3
 
 
 def test_several_trees_share_the_pool(pool: WorkPool, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_cancel_ends_the_delay(single: WorkPool) -> None:
 def test_shared_parts_are_all_worked_on_even_where_no_other_thread_is_free(single: WorkPool) -> None:
     seen: list[int] = []
     done = threading.Event()
-    single.submit(in_turn(lambda: single.share(seen.append, range(500)), done.set))
+    single.submit(in_turn(lambda: single.share(seen.append, range(500), (3.0,)), done.set))
     assert done.wait(PATIENCE)
     assert sorted(seen) == list(range(500))
 
@@ -232,7 +232,7 @@ def test_shared_parts_are_worked_on_in_parallel() -> None:
             meeting.wait()
 
         done = threading.Event()
-        pool.submit(in_turn(lambda: pool.share(meet, range(4)), done.set))
+        pool.submit(in_turn(lambda: pool.share(meet, range(4), (3.0,)), done.set))
         assert done.wait(PATIENCE)
     pool.close()
     assert pool.failures == ()
@@ -248,7 +248,7 @@ def test_an_error_in_a_shared_part_is_raised_by_share(single: WorkPool) -> None:
 
     def job() -> None:
         try:
-            single.share(work, range(10))
+            single.share(work, range(10), (3.0,))
         except OSError as error:
             raised.append(str(error))
         done.set()
@@ -278,6 +278,7 @@ class pool_at_its_limit:  # noqa: N801 - reads as the function it is
 
 def crowd_out(pool: WorkPool) -> None:
     """Makes the limit fall to one, as operations that got a hundred times slower do."""
+    pool.set_impact(Impact.GENTLE)
     now = time.monotonic() + 10
     for _ in range(100):
         now += 0.2

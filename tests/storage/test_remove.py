@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from sweeper_gui.core.usage import Usage
 from sweeper_gui.core.workspace import Identity
+from sweeper_gui.storage.measure import measure
 from sweeper_gui.storage.queue import Impact, WorkPool
-from sweeper_gui.storage.remove import BACK_OFF, Counters, Discovery, Removal, RemovalOutcome, remove
+from sweeper_gui.storage.remove import BACK_OFF, Counters, Discovery, Removal, RemovalOutcome, discover, remove
 from tests.support.mounts import bind, tmpfs
 from tests.support.nobody import NOBODY, as_nobody
 from tests.support.removals import (
@@ -219,6 +220,19 @@ def test_a_change_at_the_end_of_a_huge_directory_is_found(pool: WorkPool, tmp_pa
             usage, identity = evidence_of(pool, tree)
 
 
+def test_a_directory_that_changes_while_it_is_read_is_refused(pool: WorkPool, tmp_path: Path) -> None:
+    make_tree(tmp_path / "backing" / "top", 30)
+    directory = tmp_path / "backing" / "top" / "d000" / "d00000"
+    with slow_volume(tmp_path / "backing", tmp_path / "mount") as volume:
+        usage, identity = evidence_of(pool, volume.path / "top")
+        volume.set_plan(Fault("getattr", "*/f20", delay=0.4))
+        late = threading.Timer(0.2, (directory / "late").touch)
+        late.start()
+        found = discovered(pool, volume.path / "top", newest_ns=usage.newest_change_ns, identity=identity)
+        late.join()
+    assert found.reason == "changed since it was measured: d000/d00000"
+
+
 def test_a_cancelled_discovery_is_not_ok(pool: WorkPool, top: Path) -> None:
     cancel = threading.Event()
     cancel.set()
@@ -252,6 +266,7 @@ def test_everything_is_removed_and_counted(pool: WorkPool, top: Path, canary: Pa
     discovery = discovered(pool, top)
     result = removed(pool, top, discovery, counters=counters)
     assert not top.exists()
+    assert pool.descriptors.open_now == 0
     assert_complete(result, usage.entries, usage.allocated)
     assert (counters.entries, counters.bytes) == (usage.entries, usage.allocated)
     assert (result.complete, result.cancelled) == (True, False)
@@ -472,6 +487,24 @@ def test_a_mount_in_a_directory_that_appears_ends_it_too(pool: WorkPool, top: Pa
         assert (other / "precious").exists()
     assert result.outcome is RemovalOutcome.FAILED
     assert any("contains a mount point" in error for error in result.errors)
+
+
+def test_another_directory_that_takes_the_tops_name_meanwhile_stays(pool: WorkPool, tmp_path: Path) -> None:
+    make_tree(tmp_path / "backing" / "top", 60)
+    with slow_volume(tmp_path / "backing", tmp_path / "mount", latency={"unlink": 0.02}) as volume:
+        top = volume.path / "top"
+        discovery = discovered(pool, top)
+        counters = Counters()
+        end = Awaited[Removal]()
+        with opened(volume.path) as parent:
+            remove(pool, parent, b"top", discovery, cancel=threading.Event(), counters=counters, on_done=end)
+            while not counters.entries:
+                time.sleep(0.002)
+            top.rename(volume.path / "moved")
+            top.mkdir()
+            result = end.result()
+        assert (result.outcome, result.errors) == (RemovalOutcome.FAILED, ("top is another directory than before",))
+        assert sorted(os.listdir(volume.path)) == ["moved", "top"]
 
 
 class Swapper:
@@ -741,6 +774,35 @@ def test_a_back_off_keeps_no_thread_and_nothing_else_waiting(tmp_path: Path) -> 
             began = time.monotonic()
             assert end.result().cancelled
             assert time.monotonic() - began < 1.0
+    pool.close()
+    assert pool.failures == ()
+
+
+def test_whoever_is_told_of_the_end_may_take_his_time(tmp_path: Path, canary: Path) -> None:
+    """The sweep reads the registry and writes its log there: the volume's work goes on meanwhile."""
+    pool = WorkPool(max_in_flight=1)
+    told = threading.Semaphore(0)
+    released = threading.Event()
+
+    def wait(_result: object) -> None:
+        told.release()
+        released.wait(60)
+
+    top = make_tree(tmp_path / "top", 20)
+    discovery = discovered(pool, top)
+    cancel = threading.Event()
+    with opened(tmp_path) as parent:
+        remove(pool, parent, b"top", discovery, cancel=cancel, on_done=wait)
+        discover(
+            pool, parent, b"canary", evidence_newest_ns=None, evidence_identity=None, now_ns=time.time_ns(),
+            cancel=cancel, on_done=wait,
+        )  # fmt: skip
+        measure(pool, parent, b"canary", now_ns=time.time_ns(), cancel=cancel, on_done=wait)
+        for _ in range(3):
+            assert told.acquire(timeout=30)
+        assert (pool.in_flight, pool.stalled_for) == (0, 0.0)
+        assert measured(pool, canary).usage.entries == 40
+    released.set()
     pool.close()
     assert pool.failures == ()
 
