@@ -30,6 +30,7 @@ NOBODY_READING_ALL = (
     "--clear-groups",
     "--inh-caps=+dac_read_search",
     "--ambient-caps=+dac_read_search",
+    "--securebits=+no_setuid_fixup",  # else access(2), which initdb asks, knows nothing of capabilities
 )
 
 _PR_SET_DUMPABLE = 4
