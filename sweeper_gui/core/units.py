@@ -44,6 +44,11 @@ def count_text(number: int) -> str:
     return humanize.intcomma(number)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """'1 workspace', '48,123 workspaces'; `many` is for what takes more than an s."""
+    return f"{count_text(number)} {one if number == 1 else many or one + 's'}"
+
+
 def age_text(seconds: float) -> str:
     """'12 days', '3 hours', '40 s': the largest unit that leaves at least 2, for reading at a glance."""
     seconds = max(0.0, seconds)

@@ -44,6 +44,6 @@ def change_of(mtime_ns: int, ctime_ns: int, now_ns: int) -> int:
     return ctime_ns if mtime_ns > now_ns else max(mtime_ns, ctime_ns)
 
 
-def unmeasurable(reason: str) -> Usage:
-    """The usage of a workspace that could not even be opened: nothing is known, and it is not complete."""
-    return Usage(0, 0, 0, 0, 0, 0, 0.0, complete=False, error_count=1, errors=(reason,))
+def unmeasurable(reason: str, at: float) -> Usage:
+    """The usage of a workspace that could not even be opened at that time: nothing is known, it is not complete."""
+    return Usage(0, 0, 0, 0, 0, 0, at, complete=False, error_count=1, errors=(reason,))

@@ -1,17 +1,20 @@
 """The rows of one listing: what is known of each workspace, judged anew whenever something about it changes."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
 from sweeper_gui.core.policy import Now, Policy
 from sweeper_gui.core.row import Row
-from sweeper_gui.core.snapshot import Snapshot
+from sweeper_gui.core.snapshot import Session, Snapshot
 from sweeper_gui.core.usage import Usage
-from sweeper_gui.core.verdict import judge
+from sweeper_gui.core.verdict import Status, Verdict, judge
 from sweeper_gui.core.workspace import Identity, Workspace
 from sweeper_gui.sweep.ground import Facts
+
+#: What was measured while a workspace was recent tells nothing of the time since: people still worked in there.
+_RIPENED = Verdict(Status.RECENT, "old enough by now, as far as is known: to be measured again")
 
 
 class Book:
@@ -22,6 +25,7 @@ class Book:
         self._rows: dict[bytes, Row] = {}
         self._changed: dict[bytes, None] = {}
         self._gone: dict[bytes, None] = {}
+        self._ripened: set[bytes] = set()
         self._snapshot: Snapshot | None = None
         self._policy = Policy()
         self.listed = False
@@ -40,6 +44,11 @@ class Book:
             if names is None:
                 return list(self._rows.values())
             return [self._rows[name] for name in names if name in self._rows]
+
+    def ripened(self) -> list[Row]:
+        """Rows that only time has made orphans since they were measured; they count as recent until they are again."""
+        with self._lock:
+            return [self._rows[name] for name in self._ripened]
 
     def ids(self) -> frozenset[str]:
         """The ids of the directories listed."""
@@ -76,6 +85,7 @@ class Book:
 
     def _drop(self, name: bytes) -> None:
         del self._rows[name]
+        self._ripened.discard(name)
         self._changed.pop(name, None)
         self._gone[name] = None
 
@@ -97,28 +107,44 @@ class Book:
             if known is not None:
                 self._put(replace(known.workspace, identity=identity, uid=uid), usage, now)
 
-    def judge_all(self, now: Now, *, snapshot: Snapshot | None = None, facts: Facts | None = None,
+    def judge_all(self, clock: Callable[[], Now], *, snapshot: Snapshot | None = None, facts: Facts | None = None,
                   root: bytes = b"") -> None:  # fmt: skip
-        """Judges every row by the clock of now, and by a new snapshot or new facts where given."""
+        """Judges every row by its moment's clock, and by a new snapshot or new facts where given."""
         if snapshot is not None:
             self._snapshot = snapshot
-        for name in list(self._rows):  # row by row: a front end that polls meanwhile must not wait for all
+        with self._lock:
+            names = list(self._rows)
+        for name in names:
+            self._judge_again(name, clock(), facts, root)
+
+    def _judge_again(self, name: bytes, now: Now, facts: Facts | None, root: bytes) -> None:
+        """Judges without the lock, so that a front end that polls meanwhile waits for nobody; again where overtaken."""
+        while (row := self._rows.get(name)) is not None:
+            snapshot = self._snapshot
+            workspace = facts.about(row.workspace, root) if facts is not None else row.workspace
+            judged = self._judged(workspace, row.usage, snapshot, now)
             with self._lock:
-                row = self._rows.get(name)
-                if row is None:
-                    continue
-                workspace = facts.about(row.workspace, root) if facts is not None else row.workspace
-                self._put(workspace, row.usage, now)
+                if self._rows.get(name) is row and self._snapshot is snapshot:
+                    self._store(judged)
+                    return
 
     def _put(self, workspace: Workspace, usage: Usage | None, now: Now) -> None:
-        snapshot = self._snapshot
+        self._store(self._judged(workspace, usage, self._snapshot, now))
+
+    def _judged(self, workspace: Workspace, usage: Usage | None, snapshot: Snapshot | None, now: Now) -> Row:
         verdict = judge(workspace, usage, snapshot, self._policy, now)
         session = snapshot.sessions.get(workspace.id) if snapshot is not None and workspace.id is not None else None
-        row = Row(workspace, verdict, usage, session)
-        if self._rows.get(workspace.name) != row:
-            self._rows[workspace.name] = row
-            self._changed[workspace.name] = None
-            self._gone.pop(workspace.name, None)
+        if verdict.orphan and usage is not None and not _was_old(usage, session, self._policy):
+            verdict = _RIPENED
+        return Row(workspace, verdict, usage, session)
+
+    def _store(self, row: Row) -> None:
+        name = row.name
+        if self._rows.get(name) != row:
+            self._rows[name] = row
+            self._changed[name] = None
+            self._gone.pop(name, None)
+            (self._ripened.add if row.verdict is _RIPENED else self._ripened.discard)(name)
 
     def take_changes(self, most: int) -> tuple[tuple[Row, ...], tuple[bytes, ...], bool]:
         """Changed rows (at most so many), names that are gone, and whether there is more; each is told once."""
@@ -130,3 +156,11 @@ class Book:
             gone = tuple(self._gone)
             self._gone.clear()
             return rows, gone, bool(self._changed)
+
+
+def _was_old(usage: Usage, session: Session | None, policy: Policy) -> bool:
+    """Whether it was old enough already when it was measured."""
+    newest = usage.newest_change_ns / 1e9
+    if session is not None and session.deleted_at is not None:
+        newest = max(newest, session.deleted_at)
+    return usage.measured_at - newest >= policy.min_age

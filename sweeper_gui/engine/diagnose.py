@@ -9,6 +9,7 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.core.units import count_text, size_text
 from sweeper_gui.engine.messages import Check, Diagnosis
+from sweeper_gui.engine.opening import open_ground
 from sweeper_gui.settings import Settings
 from sweeper_gui.storage import files
 from sweeper_gui.storage.control import Control, place_of
@@ -33,7 +34,7 @@ def _checks(settings: Settings, pool: WorkPool, cancel: threading.Event) -> Iter
     yield _configuration(settings)
     yield _kernel()
     try:
-        ground = Ground(settings, pool, cancel)
+        ground = open_ground(settings, pool, cancel)
     except VolumeError as error:
         yield Check("volume", "error", str(error), error.hint)
         return

@@ -6,16 +6,27 @@ It knows nothing of who asks: a window over a pipe, the command line or a test i
 import os
 import time
 from collections.abc import Callable
+from threading import Event
 
 from sweeper_gui import __version__
+from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Report
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.book import Book
 from sweeper_gui.engine.diagnose import diagnose
 from sweeper_gui.engine.jobs import Job, Jobs, failure_of
+from sweeper_gui.engine.open_files import too_few_open_files
+from sweeper_gui.engine.opening import blaming, open_ground
 from sweeper_gui.engine.prepare import prepare
 from sweeper_gui.engine.scan import Scan
-from sweeper_gui.engine.states import News, SweepSampler, broken_volume, registry_state, volume_state
+from sweeper_gui.engine.states import (
+    News,
+    SweepSampler,
+    broken_volume,
+    clock_skew_of,
+    registry_state,
+    volume_state,
+)
 from sweeper_gui.settings import Settings
 from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.queue import Impact, WorkPool
@@ -29,8 +40,12 @@ from sweeper_gui.sweep.trash import items_of
 
 #: How long a sweep waits for a running scan to let go of the volume.
 _SCAN_ENDS_WITHIN = 5.0
+#: Seconds between two looks at the cancel meanwhile.
+_LOOK_EVERY = 0.05
 #: Verdicts age: a recent workspace becomes an orphan, a registry read gets old. Judged anew so often, in seconds.
 _JUDGED_ANEW = 15.0
+#: The job that follows from that.
+_MEASURING_AGAIN = "measuring again"
 
 
 class Engine:
@@ -56,6 +71,9 @@ class Engine:
             return m.Failure("usage", words, "use the same version on both sides")
         if self._work is not None:
             return m.Failure("usage", "the engine is open already")
+        refusal = too_few_open_files()
+        if refusal is not None:
+            return refusal
         self._work = _Work(Settings.from_wire(request.settings))
         return m.Opened(__version__, os.getpid())
 
@@ -74,9 +92,11 @@ class _Work:
         )
         self._jobs = Jobs()
         self._book = Book()
-        self._book.set_rules(settings.policy.policy(frozenset()))
+        self._book.set_rules(settings.rules(frozenset()))
         self._judged_at = time.monotonic()
         self._scan: Scan | None = None
+        self._problems: tuple[str, ...] = ()
+        self._clock_skew: float | None = None
         self._sampler: SweepSampler | None = None
         self._reserved: frozenset[bytes] = frozenset()
         self._volume: News[m.VolumeState] = News()
@@ -117,6 +137,8 @@ class _Work:
             self._jobs.keep_finished(finished)
             finished = ()
         sampler, scan = self._sampler, self._scan
+        if sampler is not None and any(one.job == sampler.job for one in finished):
+            self._sampler = None  # this is the last that is told of it
         return m.Update(
             rows=rows,
             gone=gone,
@@ -133,7 +155,18 @@ class _Work:
     def _judge_anew(self) -> None:
         if self._book.listed and time.monotonic() - self._judged_at > _JUDGED_ANEW:
             self._judged_at = time.monotonic()
-            self._jobs.start("judging", lambda _: self._book.judge_all(host_now()), silent=True)
+            self._jobs.start("judging", self._judge_all, silent=True)
+
+    def _judge_all(self, _: Job) -> None:
+        self._book.judge_all(host_now)
+        busy = any(job.exclusive or job.kind == "scan" for job in self._jobs.running())
+        if self._book.ripened() and not busy:
+            self._jobs.start(_MEASURING_AGAIN, self._measure_again, silent=True)
+
+    def _measure_again(self, job: Job) -> None:
+        """Rows that time alone would make orphans: somebody may have worked in there since they were measured."""
+        with open_ground(self._settings, self._pool, job.cancel) as ground:
+            self._new_scan(ground).measure(self._book.ripened(), only_new=False)
 
     def _cancel(self, request: m.Cancel) -> m.Reply:
         self._jobs.cancel(request.job)
@@ -151,25 +184,24 @@ class _Work:
 
     # --- jobs that only read ----------------------------------------------------------------------------------------
 
-    def _started(self, kind: str, work: Callable[[Job], object], *, changes: bool = False) -> m.Reply:
-        job = self._jobs.start(kind, work, changes=changes)
+    def _started(self, kind: str, work: Callable[[Job], object], *, exclusive: bool = False) -> m.Reply:
+        job = self._jobs.start(kind, work, exclusive=exclusive)
         return job if isinstance(job, m.Failure) else m.Started(job.id)
 
-    def _on_ground(self, kind: str, work: Callable[[Ground, Job], object], *, changes: bool = False) -> m.Reply:
+    def _on_ground(self, kind: str, work: Callable[[Ground, Job], object], *, exclusive: bool = False) -> m.Reply:
         """Runs work on the opened volume; a volume that can't be opened is told as such, too."""
 
         def run(job: Job) -> object:
             try:
-                with self._pool.operation():
-                    ground = Ground(self._settings, self._pool, job.cancel)
+                ground = open_ground(self._settings, self._pool, job.cancel)
             except VolumeError as error:
                 self._volume.tell(broken_volume(self._settings.volume, error))
                 raise
-            with ground:
+            with ground, blaming(ground.volume.root):
                 self._book.set_rules(ground.policy)
                 return work(ground, job)
 
-        return self._started(kind, run, changes=changes)
+        return self._started(kind, run, exclusive=exclusive)
 
     def _start_scan(self, request: m.Scan) -> m.Reply:
         def work(ground: Ground, job: Job) -> object:
@@ -180,7 +212,8 @@ class _Work:
             except VolumeError as error:
                 self._volume.tell(broken_volume(self._settings.volume, error))
                 raise
-            self._tell_volume(ground, scan)
+            self._problems = tuple(scan.problems)
+            self._tell_volume(ground)
             return m.Failure("cancelled", "the listing was cancelled") if job.cancel.is_set() else m.Done()
 
         return self._on_ground("scan", work)
@@ -188,9 +221,9 @@ class _Work:
     def _new_scan(self, ground: Ground) -> Scan:
         return Scan(ground, self._book, reserved=self._reserved, on_judged=self._tell_registry)
 
-    def _tell_volume(self, ground: Ground, scan: Scan | None = None) -> None:
+    def _tell_volume(self, ground: Ground) -> None:
         with self._pool.operation():
-            self._volume.tell(volume_state(ground, tuple(scan.problems) if scan is not None else ()))
+            self._volume.tell(volume_state(ground, self._problems, self._clock_skew))
 
     def _tell_registry(self) -> None:
         snapshot = self._book.snapshot
@@ -206,10 +239,14 @@ class _Work:
 
     def _start_prepare(self, request: m.Prepare) -> m.Reply:
         def work(ground: Ground, job: Job) -> object:
-            plan = prepare(ground, self._book, self._new_scan(ground), request.request)
+            scan = self._scan = self._new_scan(ground)
+            try:
+                plan = prepare(ground, self._book, scan, request.request)
+            finally:
+                scan.end()
             return m.Failure("cancelled", "cancelled") if job.cancel.is_set() else m.Planned(plan)
 
-        return self._on_ground("plan", work)
+        return self._on_ground("plan", work, exclusive=True)
 
     def _start_trash(self, _: m.ListTrash) -> m.Reply:
         def work(ground: Ground, _: Job) -> object:
@@ -217,7 +254,7 @@ class _Work:
             if control is None:
                 return m.Trash((), "")
             with control:
-                return m.Trash(tuple(items_of(control, ground)), os.fsdecode(control.path))
+                return m.Trash(tuple(items_of(control, ground)), visible(control.path))
 
         return self._on_ground("look into the trash", work)
 
@@ -238,8 +275,8 @@ class _Work:
         def work(ground: Ground, _: Job) -> object:
             ground.state.pin(request.name, request.pinned)
             self._book.set_rules(ground.policy)
-            self._book.judge_all(ground.now())
-            return m.Failure("failed", ground.state.problem) if ground.state.problem else m.Done()
+            self._book.judge_all(ground.now)
+            return m.Done()
 
         return self._on_ground("pin", work)
 
@@ -265,15 +302,22 @@ class _Work:
         return self._change("sweep", run, progress, reserved=names)
 
     def _start_restore(self, request: m.Restore) -> m.Reply:
-        names = request.names
-        progress = Progress(len(names), 0)
-        return self._change("restore", lambda ground, told: reclaim.restore(ground, names, told), progress)
+        if not request.names and not request.items:
+            return m.Failure("usage", "nothing is named to be restored", "name what the trash shows")
+
+        def run(ground: Ground, progress: Progress) -> Report:
+            return reclaim.restore(ground, request.names, progress, items=request.items or None)
+
+        return self._change("restore", run, Progress(len(request.items or request.names), 0))
 
     def _start_purge(self, request: m.Purge) -> m.Reply:
-        def run(ground: Ground, progress: Progress) -> Report:
-            return reclaim.purge(ground, request.names, request.older_than, progress)
+        if not request.names and not request.items and request.older_than is None:
+            return m.Failure("usage", "nothing is named to be purged", "name what the trash shows, or give an age")
 
-        return self._change("purge", run, Progress(len(request.names), 0))
+        def run(ground: Ground, progress: Progress) -> Report:
+            return reclaim.purge(ground, request.names, request.older_than, progress, items=request.items or None)
+
+        return self._change("purge", run, Progress(len(request.items or request.names), 0))
 
     def _start_resume(self, _: m.Resume) -> m.Reply:
         return self._change("resume", reclaim.resume, Progress(0, 0))
@@ -284,7 +328,7 @@ class _Work:
             self._new_scan(ground).read_registry()
             return m.Message(text)
 
-        return self._on_ground("bind", work, changes=True)
+        return self._on_ground("bind", work, exclusive=True)
 
     def _change(
         self,
@@ -303,17 +347,25 @@ class _Work:
             self._reserved = reserved
             self._sampler = SweepSampler(job.id, progress)
             try:
-                self._end_scan()
+                self._end_scans(job.cancel)
                 report = run(ground, progress)
-            finally:
+                if report.sweep_id:
+                    self._clock_skew = clock_skew_of(ground, report.sweep_id)
+                return m.Swept(report)
+            finally:  # what was done before it failed is told too
                 self._reserved = frozenset()
-            self._book.remove(outcome.name for outcome in report.outcomes if outcome.done and kind == "sweep")
-            self._tell_volume(ground, self._scan)
-            return m.Swept(report)
+                done = [outcome.name for outcome in progress.all_outcomes() if outcome.done]
+                self._book.remove(done if kind == "sweep" else ())
+                self._tell_volume(ground)
 
-        return self._on_ground(kind, work, changes=True)
+        return self._on_ground(kind, work, exclusive=True)
 
-    def _end_scan(self) -> None:
-        for job in self._jobs.running("scan"):
+    def _end_scans(self, cancel: Event) -> None:
+        """Ends what reads the trees, and waits for it: not for ever, and no longer than until the run is cancelled."""
+        reading = [job for kind in ("scan", _MEASURING_AGAIN) for job in self._jobs.running(kind)]
+        for job in reading:
             job.cancel.set()
-            job.ended.wait(_SCAN_ENDS_WITHIN)
+        deadline = time.monotonic() + _SCAN_ENDS_WITHIN
+        while not all(job.ended.is_set() for job in reading):
+            if time.monotonic() > deadline or cancel.wait(_LOOK_EVERY):
+                return

@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from sweeper_gui.core.names import legible
 from sweeper_gui.engine.messages import Failure, Finished
+from sweeper_gui.engine.opening import CHECK, system_words
 from sweeper_gui.settings import SettingsError
 from sweeper_gui.storage.lock import LockHeld
 from sweeper_gui.storage.volume import VolumeError
@@ -13,14 +15,20 @@ from sweeper_gui.sweep.evidence import Untrusted
 
 log = logging.getLogger(__name__)
 
+#: What is said of a job that runs, where its kind alone makes no sentence.
+_UNDER_WAY = {"plan": "a plan is being made"}
+
 
 class Job:
-    """One piece of work. `changes` says whether it may change the volume: only one such job runs at a time."""
+    """One piece of work.
 
-    def __init__(self, id_: int, kind: str, *, changes: bool) -> None:
+    `exclusive` ones change the volume or make the plan for it: only one of them runs at a time.
+    """
+
+    def __init__(self, id_: int, kind: str, *, exclusive: bool) -> None:
         self.id = id_
         self.kind = kind
-        self.changes = changes
+        self.exclusive = exclusive
         self.cancel = threading.Event()
         self.ended = threading.Event()
         self.started = time.monotonic()
@@ -36,17 +44,18 @@ class Jobs:
         self._finished: list[Finished] = []
 
     def start(
-        self, kind: str, work: Callable[[Job], object], *, changes: bool = False, silent: bool = False
+        self, kind: str, work: Callable[[Job], object], *, exclusive: bool = False, silent: bool = False
     ) -> Job | Failure:
-        """Runs `work` in a new daemon thread; a second changing job, or a second one of a kind, is refused.
+        """Runs `work` in a new daemon thread; a second exclusive job, or a second one of a kind, is refused.
 
         Nobody is told of the end of a `silent` one.
         """
         with self._lock:
             for other in self._running.values():
-                if other.kind == kind or (changes and other.changes):
-                    return Failure("usage", f"a {other.kind} is running", "wait for it, or cancel it")
-            job = Job(self._next, kind, changes=changes)
+                if other.kind == kind or (exclusive and other.exclusive):
+                    words = _UNDER_WAY.get(other.kind, f"a {other.kind} is running")
+                    return Failure("usage", words, "wait for it, or cancel it")
+            job = Job(self._next, kind, exclusive=exclusive)
             self._next += 1
             self._running[job.id] = job
         threading.Thread(target=self._run, args=(job, work, silent), name=f"job-{kind}", daemon=True).start()
@@ -96,14 +105,21 @@ def failure_of(error: Exception, *, cancelled: bool = False) -> Failure:
     """What a front end is told of an exception. The unexpected is logged with its trace, and told without."""
     if cancelled:
         return Failure("cancelled", "cancelled")
+    words = told(system_words(error) if isinstance(error, OSError) else str(error))
     if isinstance(error, VolumeError):
-        return Failure("untrusted", str(error), error.hint)
+        return Failure("untrusted", words, told(error.hint))
     if isinstance(error, Untrusted):
-        return Failure("untrusted", str(error), "see 'sweeper doctor'; nothing is removed until it can be trusted")
+        return Failure("untrusted", words, "see 'sweeper doctor'; nothing is removed until it can be trusted")
+    if isinstance(error, OSError):
+        return Failure("untrusted", words, CHECK)
     if isinstance(error, LockHeld):
-        return Failure("locked", str(error), "wait until it has ended")
+        return Failure("locked", words, "wait until it has ended")
     if isinstance(error, SettingsError):
-        return Failure("usage", str(error))
+        return Failure("usage", words)
     log.error("unexpected error", exc_info=error)
-    words = error.strerror or str(error) if isinstance(error, OSError) else str(error)
     return Failure("failed", f"unexpected {type(error).__name__}: {words}", "please report this with the engine's log")
+
+
+def told(text: str) -> str:
+    """A text from anywhere as a message can carry it: names on the volume need not be Unicode."""
+    return "\n".join(legible(line) for line in text.split("\n"))

@@ -2,12 +2,14 @@
 
 from sweeper_gui.engine.engine import Engine
 from sweeper_gui.engine.messages import Reply, Request
+from sweeper_gui.engine.open_files import raise_open_files
 
 
 class LocalHost:
     """A `Host` without a process in between."""
 
     def __init__(self) -> None:
+        raise_open_files()
         self._engine = Engine()
 
     def request(self, request: Request) -> Reply:

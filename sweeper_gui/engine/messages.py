@@ -61,13 +61,16 @@ class ReadRegistry(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prepare(msgspec.Struct, frozen=True, tag=True):
-    """Make a plan; measures what it needs. Needs a listing: makes one if there is none. Result: `Plan`."""
+    """Make a plan; measures what it needs. Needs a listing: makes one if there is none. Result: `Planned`.
+
+    Refused while something changes the volume, and nothing may change it while a plan is made.
+    """
 
     request: SweepRequest
 
 
 class Sweep(msgspec.Struct, frozen=True, tag=True):
-    """Run a plan that a person confirmed. `digest` is the plan's as it was shown. Result: `Report`."""
+    """Run a plan that a person confirmed. `digest` is the plan's as it was shown. Result: `Swept`."""
 
     plan: Plan
     digest: str
@@ -81,23 +84,29 @@ class ListTrash(msgspec.Struct, frozen=True, tag=True):
 
 
 class Restore(msgspec.Struct, frozen=True, tag=True):
-    """Put set-aside workspaces back in their place. Result: `Report`."""
+    """Put set-aside workspaces back in their place: the latest of each name, or these very items. Result: `Swept`.
 
-    names: tuple[bytes, ...]
+    `items` are sweep ids and numbers, as `TrashItem` has them: of the names, only these; without names, exactly these.
+    """
+
+    names: tuple[bytes, ...] = ()
+    items: tuple[tuple[str, int], ...] = ()
 
 
 class Purge(msgspec.Struct, frozen=True, tag=True):
-    """Remove set-aside workspaces for good: these names, or all (older than so many seconds). Result: `Report`.
+    """Remove set-aside workspaces for good: these names, these items, or all older than so many seconds.
 
-    Ones with unsaved work are purged only by name.
+    One of the three must be given. `items` are what a person confirmed, as in `Restore`. Ones with unsaved work are
+    purged only by name or as an item. Result: `Swept`.
     """
 
     names: tuple[bytes, ...] = ()
     older_than: float | None = None
+    items: tuple[tuple[str, int], ...] = ()
 
 
 class Resume(msgspec.Struct, frozen=True, tag=True):
-    """Finish what a sweep left half done. Result: `Report`."""
+    """Finish what a sweep left half done. Result: `Swept`."""
 
 
 class ReadHistory(msgspec.Struct, frozen=True, tag=True):
@@ -241,6 +250,7 @@ class VolumeState(msgspec.Struct, frozen=True):
     free: int | None = None
     network: bool = False
     read_only: bool = False
+    #: by how many seconds the volume's clock was ahead of the host's at the last run, None before one
     clock_skew: float | None = None
     warnings: tuple[str, ...] = ()
     #: why the volume can't be listed
@@ -320,7 +330,8 @@ class SweepProgress(msgspec.Struct, frozen=True):
 class Update(msgspec.Struct, frozen=True, tag=True):
     """What changed since the last poll. `more` says that further rows wait: poll again at once.
 
-    `gone` names rows that are no longer on the volume.
+    `gone` names rows that are no longer on the volume. `sweep` comes while a run is under way, and a last time with
+    its end.
     `stalled` is for how many seconds nothing on the volume has completed while something was under way.
     """
 

@@ -5,6 +5,7 @@ output, so that the window may one day run elsewhere and reach the engine throug
 """
 
 import contextlib
+import logging
 import os
 import signal
 import struct
@@ -18,8 +19,10 @@ from typing import BinaryIO
 
 import msgspec
 
+from sweeper_gui.core.names import legible
 from sweeper_gui.engine.host import EngineGone
-from sweeper_gui.engine.messages import Failure, Reply, Request
+from sweeper_gui.engine.messages import Failure, Finished, Reply, Request, Update
+from sweeper_gui.engine.open_files import raise_open_files
 
 #: A frame longer than this is no message of ours.
 _MAX_FRAME = 256 * 1024 * 1024
@@ -33,13 +36,19 @@ _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
+log = logging.getLogger(__name__)
+
+
 class BadFrame(Exception):
     """What arrived is no message of ours."""
 
 
 def write_frame(stream: BinaryIO, message: Request | Reply) -> None:
     """Writes one message. Raises OSError where nobody reads."""
-    body = msgspec.msgpack.encode(message)
+    _write(stream, msgspec.msgpack.encode(message))
+
+
+def _write(stream: BinaryIO, body: bytes) -> None:
     stream.write(_LENGTH.pack(len(body)) + body)
     stream.flush()
 
@@ -88,13 +97,14 @@ def serve() -> int:
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the front end's business
+    raise_open_files()
     engine = Engine()
     status = 0
     try:
         for stop in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(stop, _stop)
         while (frame := read_frame(requests)) is not None:
-            write_frame(replies, _answer(engine.handle, frame))
+            _write(replies, _encoded(_answer(engine.handle, frame)))
     except (BadFrame, OSError) as error:
         sys.stderr.write(f"sweeper engine: {error}\n")
         status = 1
@@ -105,8 +115,8 @@ def serve() -> int:
     return status
 
 
-class _Stop(Exception):
-    """A signal asked the engine to end."""
+class _Stop(BaseException):
+    """A signal asked the engine to end; nothing that handles errors may keep it from that."""
 
 
 def _stop(*_: object) -> None:
@@ -116,9 +126,24 @@ def _stop(*_: object) -> None:
 def _answer(handle: Callable[[Request], Reply], frame: bytes) -> Reply:
     try:
         request = _requests.decode(frame)
-    except msgspec.MsgspecError as error:
-        return Failure("usage", f"not a request of this protocol: {error}")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        return Failure("usage", f"not a request of this protocol: {legible(str(error))}")
     return handle(request)
+
+
+def _encoded(reply: Reply) -> bytes:
+    """The reply's bytes. Where it can't be encoded the front end is told so, and of each job that it told the end of.
+
+    A front end that never heard of a job's end would wait for ever.
+    """
+    try:
+        return msgspec.msgpack.encode(reply)
+    except Exception as error:
+        log.error("a reply can't be encoded", exc_info=error)
+        failure = Failure("failed", f"the engine's answer can't be sent: {legible(str(error))}", "please report this")
+    if isinstance(reply, Update) and reply.finished:
+        return msgspec.msgpack.encode(Update(finished=tuple(Finished(one.job, failure) for one in reply.finished)))
+    return msgspec.msgpack.encode(failure)
 
 
 # --- the front end's side -------------------------------------------------------------------------------------------

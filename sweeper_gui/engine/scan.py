@@ -13,13 +13,14 @@ from sweeper_gui.core.verdict import Status
 from sweeper_gui.core.workspace import Kind, Workspace
 from sweeper_gui.engine.aside import aside
 from sweeper_gui.engine.book import Book
+from sweeper_gui.engine.jobs import told
 from sweeper_gui.engine.messages import ScanProgress
 from sweeper_gui.storage.listing import list_workspaces, with_attributes
 from sweeper_gui.storage.measure import Counters, MeasureResult, measure
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.ground import Facts, Ground
 from sweeper_gui.sweep.trash import ids_in_trash
-from sweeper_gui.sweep.tree import words_of
+from sweeper_gui.sweep.words import words_of
 
 #: Attributes are read by so many names a job: one job a name would cost more than the reading.
 _ATTRIBUTES_AT_ONCE = 64
@@ -75,10 +76,13 @@ class Scan:
             finally:
                 attributes.wait()
             if sizes and not self._cancel.is_set():
-                self._phase = "measuring"
                 self.measure(self._book.rows(), only_new=only_new)
         finally:
-            self._phase = "done"
+            self.end()
+
+    def end(self) -> None:
+        """Nothing more is done: for those who call its parts one by one."""
+        self._phase = "done"
 
     def look_again(self, names: Sequence[bytes] | None, *, registry_older_than: float) -> None:
         """Before a plan is made: attributes, facts and, where older than so many seconds, the registry, anew."""
@@ -86,12 +90,14 @@ class Scan:
         fresh = known is not None and known.examined and 0 <= time.time() - known.started_at <= registry_older_than
         registry = None if fresh else aside(self._ground.read_unexamined)
         facts = aside(self._ground.facts)
-        attributes = self._begin_attributes(names if names is not None else [row.name for row in self._book.rows()])
+        names = names if names is not None else [row.name for row in self._book.rows()]
+        self._listed = len(names)
+        attributes = self._begin_attributes(names)
         try:
             if registry is not None:
                 self._examine(registry.result(), facts.result())
             else:
-                self._book.judge_all(self._ground.now(), facts=facts.result(), root=self._ground.volume.root)
+                self._book.judge_all(self._ground.now, facts=facts.result(), root=self._ground.volume.root)
         finally:
             attributes.wait()
 
@@ -117,12 +123,21 @@ class Scan:
         return names
 
     def _examine(self, answer: Snapshot, facts: Facts) -> None:
-        ids = self._book.ids() | ids_in_trash(self._ground)
+        ids = self._book.ids() | self._ids_in_trash()
         snapshot = self._ground.examined(answer, ids)
         if not snapshot.problems:
             self._ground.state.remember_live(snapshot.live_ids)
-        self._book.judge_all(self._ground.now(), snapshot=snapshot, facts=facts, root=self._ground.volume.root)
+        self._book.judge_all(self._ground.now, snapshot=snapshot, facts=facts, root=self._ground.volume.root)
         self._on_judged()
+
+    def _ids_in_trash(self) -> frozenset[str]:
+        """None where we may not look: an ordinary user can list what root has swept. The warning says so."""
+        try:
+            with self._ground.pool.operation():
+                return ids_in_trash(self._ground)
+        except (VolumeError, OSError) as error:
+            self.problems.append(told(f"what is set aside can't be seen: {words_of(error)}"))
+            return frozenset()
 
     def _begin_attributes(self, names: Sequence[bytes]) -> "_Gate":
         """Begins to read attributes in parallel, a batch of names a job; wait for them before the volume is closed."""
@@ -153,6 +168,7 @@ class Scan:
 
     def measure(self, rows: Sequence[Row], *, only_new: bool) -> None:
         """Measures directories, the likely orphans first, a bounded number at a time; returns when all are done."""
+        self._phase = "measuring"
         wanted = [row for row in rows if self._measurable(row) and not (only_new and row.usage is not None)]
         wanted.sort(key=lambda row: (row.status in (Status.LIVE, Status.PROTECTED), row.last_change_ns or 0, row.name))
         self._to_measure += len(wanted)
@@ -192,7 +208,8 @@ class Scan:
             parent = stack.enter_context(self._ground.volume.parent_of(workspace.name))
         except (OSError, VolumeError) as error:
             with stack:
-                self._book.measured(workspace.name, None, None, unmeasurable(words_of(error)), self._ground.now())
+                usage = unmeasurable(words_of(error), time.time())
+                self._book.measured(workspace.name, None, None, usage, self._ground.now())
             return
         measure(
             self._ground.pool,

@@ -4,19 +4,23 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Outcome
 from sweeper_gui.core.snapshot import Snapshot
+from sweeper_gui.engine.jobs import told
 from sweeper_gui.engine.messages import RegistryState, SourceState, SweepProgress, TreeProgress, VolumeState
 from sweeper_gui.settings import VolumeSettings
 from sweeper_gui.storage.control import Control, place_of
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.volume import Space, VolumeError
 from sweeper_gui.sweep.ground import Ground
+from sweeper_gui.sweep.log import read_log
 from sweeper_gui.sweep.progress import Progress
 from sweeper_gui.sweep.trash import items_of
-from sweeper_gui.sweep.tree import words_of
+from sweeper_gui.sweep.words import words_of
 
 T = TypeVar("T")
 
@@ -48,7 +52,7 @@ class News(Generic[T]):
             return self._value
 
 
-def volume_state(ground: Ground, problems: tuple[str, ...] = ()) -> VolumeState:
+def volume_state(ground: Ground, problems: Sequence[str] = (), clock_skew: float | None = None) -> VolumeState:
     """The volume as it is now, with what lies in its trash."""
     volume = ground.volume
     warnings = list(problems)
@@ -57,12 +61,12 @@ def volume_state(ground: Ground, problems: tuple[str, ...] = ()) -> VolumeState:
     control_dir, counts = "", (0, 0, 0)
     try:
         place = place_of(volume, ground.settings.volume)
-        control_dir = os.fsdecode(place.path)
+        control_dir = visible(place.path)
         if place.warning:
             warnings.append(place.warning)
         counts = _trash_counts(ground)
     except (VolumeError, OSError) as error:
-        warnings.append(words_of(error))
+        warnings.append(f"what is set aside can't be seen: {words_of(error)}")
     space = _space(ground)
     unfinished, expired, set_aside = counts
     return VolumeState(
@@ -74,11 +78,25 @@ def volume_state(ground: Ground, problems: tuple[str, ...] = ()) -> VolumeState:
         free=space.free,
         network=volume.mount.network,
         read_only=volume.mount.read_only,
-        warnings=tuple(warnings),
+        clock_skew=clock_skew,
+        warnings=tuple(dict.fromkeys(map(told, warnings))),
         unfinished=unfinished,
         expired=expired,
         set_aside=set_aside,
     )
+
+
+def clock_skew_of(ground: Ground, sweep_id: str) -> float | None:
+    """By how many seconds the volume's clock was ahead of the host's when this run began, as far as its log tells."""
+    try:
+        control = Control.open_existing(ground.volume, ground.settings.volume)
+        if control is None:
+            return None
+        with control, control.open_sweep(sweep_id) as sweep:
+            begun = read_log(sweep, ground.log_fallback(sweep_id)).begun
+    except (VolumeError, OSError):
+        return None
+    return begun.clock_skew if begun is not None else None
 
 
 def _space(ground: Ground) -> Space:
@@ -103,7 +121,7 @@ def _trash_counts(ground: Ground) -> tuple[int, int, int]:
 def broken_volume(settings: VolumeSettings, error: VolumeError) -> VolumeState:
     """The state of a volume that can't be opened or listed."""
     words = f"{error}: {error.hint}" if error.hint else str(error)
-    return VolumeState(root=str(settings.root or ""), error=words)
+    return VolumeState(root=visible(os.fsencode(settings.root or "")), error=told(words))
 
 
 def registry_state(snapshot: Snapshot, directories: int) -> RegistryState:
@@ -132,7 +150,7 @@ class SweepSampler:
         self._progress = progress
         self._started = time.monotonic()
         self._samples: deque[tuple[float, int]] = deque()
-        self._told: set[bytes] = set()
+        self._told: dict[int, Outcome] = {}
 
     def sample(self, pool: WorkPool) -> SweepProgress:
         """How far the run is now."""
@@ -172,7 +190,7 @@ class SweepSampler:
         return (removed - first) / (now - first_at) if now > first_at else 0.0
 
     def new_outcomes(self) -> tuple[Outcome, ...]:
-        """Outcomes that have not been told yet."""
-        new = [outcome for outcome in self._progress.all_outcomes() if outcome.name not in self._told]
-        self._told.update(outcome.name for outcome in new)
-        return tuple(new)
+        """Outcomes that have not been told yet. Known by themselves: two trees of the trash may have one name."""
+        new = {id(outcome): outcome for outcome in self._progress.all_outcomes() if id(outcome) not in self._told}
+        self._told |= new
+        return tuple(new.values())
