@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from typing_extensions import override
-
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.usage import change_of
 from sweeper_gui.core.workspace import Identity
@@ -113,7 +111,6 @@ class _Discovering(Walk[Directory]):
         #: how many names of a hard-linked file have not been met yet, by inode
         self._names_left: dict[int, int] = {}
 
-    @override
     def begin(self, top: Directory, status: os.stat_result) -> None:
         self._top = top
         known = self._identity
@@ -121,11 +118,9 @@ class _Discovering(Walk[Directory]):
             self._differs("it is another directory than the one that was measured")
         self._check_top(status)
 
-    @override
     def node(self, parent: Directory | None, name: bytes, inode: int, size: int) -> Directory:
         return Directory(self.tree, parent, name, inode, size)
 
-    @override
     def take(self, node: Directory, tally: Tally, children: list[Directory]) -> None:
         if tally.newest > self.newest_ns:
             self._differs(f"{_CHANGED}: {node.shown(os.fsencode(tally.newest_name))}")
@@ -144,7 +139,6 @@ class _Discovering(Walk[Directory]):
             self._names_left[inode] = left
         return left == 0
 
-    @override
     def listed(self, node: Directory, status: os.stat_result) -> None:
         if node.parent is None:
             self._check_top(status)
@@ -165,7 +159,6 @@ class _Discovering(Walk[Directory]):
         self._difference = self._difference or reason
         self.halted = True
 
-    @override
     def end(self) -> None:
         reason = self._reason()
         top = self._top if not reason else None

@@ -234,13 +234,14 @@ class _Removing:
         with self._pool.descriptors.pinned(top):
             gauge.done(Kind.READ)
         empty: list[Directory] = []
+        run, unlink_all = self._run, self._empty  # one of each for all jobs: there may be a hundred thousand
         jobs: list[tuple[Priority, Callable[[], None]]] = []
         for directory in _from_top(top):
             directory.waiting = len(directory.children) + 1
             for child in directory.children:
                 child.tail = directory.tail + len(directory.children)
             if directory.files:
-                jobs.append((_weight(directory), partial(self._run, self._empty, directory)))
+                jobs.append((_weight(directory), partial(run, unlink_all, directory)))
             else:
                 empty.append(directory)
         with self._lock:
