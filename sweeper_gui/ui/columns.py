@@ -236,7 +236,7 @@ COLUMNS = (
         lambda cell: cell.entry.row.label,
         lambda entry: entry.row.name.decode("utf-8", "surrogateescape"),
         lambda cell: cell.entry.row.label,
-        216,
+        284,
     ),
     Column(
         "status",
@@ -245,9 +245,9 @@ COLUMNS = (
         lambda cell: status_words(cell.entry),
         lambda entry: STATUS_ORDER.index(entry.row.status) * 10 + len(entry.row.verdict.doubts),
         _status_tip,
-        188,
+        186,
     ),
-    Column("size", "Size", "Allocated on disk, hard links counted once", _size_text, _allocated, _size_tip, 100, True),
+    Column("size", "Size", "Allocated on disk, hard links counted once", _size_text, _allocated, _size_tip, 94, True),
     Column(
         "entries",
         "Entries",
@@ -255,7 +255,7 @@ COLUMNS = (
         lambda cell: count_text(cell.entry.row.usage.entries) if cell.entry.row.usage else DASH,
         _entries,
         _entries_tip,
-        82,
+        78,
         True,
     ),
     Column(
@@ -265,7 +265,7 @@ COLUMNS = (
         _change_text,
         _age_key,
         _change_tip,
-        112,
+        108,
         True,
     ),
     Column(
@@ -275,7 +275,7 @@ COLUMNS = (
         lambda cell: _owner(cell.entry),
         lambda entry: _folded(_owner(entry)),
         lambda cell: _owner(cell.entry),
-        92,
+        84,
     ),
     Column(
         "title",
@@ -284,7 +284,7 @@ COLUMNS = (
         lambda cell: _title(cell.entry),
         lambda entry: _folded(_title(entry)),
         lambda cell: _title(cell.entry),
-        176,
+        150,
     ),
     Column(
         "reason",
@@ -293,7 +293,7 @@ COLUMNS = (
         lambda cell: reason_words(cell.entry),
         lambda entry: _folded(reason_words(entry)),
         lambda cell: reason_words(cell.entry),
-        260,
+        236,
     ),
 )
 

@@ -59,6 +59,7 @@ class MainWindow(QMainWindow):
         self.middle = QSplitter(Qt.Orientation.Horizontal)
         self.bottom = SweepBar(options, look)
         self.message = ElidedLabel(name="Muted")
+        self._scan_phase = ""
         self.engine_label = PlainLabel(name="Muted")
         self.actions_ = Actions(self, look)
         self._refreshing = QTimer(self)
@@ -254,16 +255,11 @@ class MainWindow(QMainWindow):
         self._say_if("registry", words if registry.read_at is not None and not registry.trusted else "", notice)
         self._refresh_soon()
 
-    def _show_scan(self, _scan: ScanProgress | None) -> None:
+    def _show_scan(self, scan: ScanProgress | None) -> None:
         self._refresh_soon()
-        scan = self.controller.scan
-        if scan is not None and scan.phase == "measuring":
-            rate = f", {count_text(round(scan.entries / scan.seconds))}/s" if scan.seconds >= 1 else ""
-            self.message.set_text(f"Measuring: {count_text(scan.entries)} entries in {age_text(scan.seconds)}{rate}")
-        elif scan is not None and scan.phase == "done":
-            self.message.set_text(f"Measured {count_text(scan.entries)} entries in {age_text(scan.seconds)}")
-        elif scan is not None and scan.phase == "cancelled":
-            self.message.set_text("The scan was stopped; what is not measured is not swept")
+        before, self._scan_phase = self._scan_phase, scan.phase if scan is not None else ""
+        if scan is not None and (scan.phase == "measuring" or scan.phase != before):
+            self.message.set_text(scan_words(scan))
 
     def _show_sweep(self, progress: SweepProgress | None) -> None:
         was_running = self.bottom.currentIndex() == 1
@@ -346,6 +342,18 @@ class MainWindow(QMainWindow):
         else:
             event.ignore()
             self.ask_to_close()
+
+
+def scan_words(scan: ScanProgress) -> str:
+    """How far a scan is, or how it ended."""
+    entries = f"{count_text(scan.entries)} entries in {age_text(scan.seconds)}"
+    if scan.phase == "measuring":
+        return f"Measuring: {entries}" + (
+            f", {count_text(round(scan.entries / scan.seconds))}/s" if scan.seconds >= 1 else ""
+        )
+    if scan.phase == "done":
+        return f"Measured {entries}"
+    return "The scan was stopped; what is not measured is not swept" if scan.phase == "cancelled" else "Listing…"
 
 
 def is_pinned(entry: Entry) -> bool:

@@ -18,7 +18,9 @@ def headline(report: Report, doing: str) -> str:
     if report.dry_run:
         return f"{doing}: dry run, nothing was changed"
     words = {Ending.DONE: "done", Ending.CANCELLED: "cancelled", Ending.STOPPED: "stopped"}[report.ending]
-    bad = sum(outcome.bad for outcome in report.outcomes)
+    # That a cancelled one is half done is no problem of its own: `whereabouts` tells of it.
+    expected = Result.PARTLY_REMOVED if report.ending is Ending.CANCELLED else None
+    bad = sum(outcome.bad and outcome.result is not expected for outcome in report.outcomes)
     return f"{doing} {words}" + (f", {count_text(bad)} with problems" if bad else "")
 
 

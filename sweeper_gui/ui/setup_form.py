@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 from typing_extensions import override
 
 from sweeper_gui.settings import Settings, SettingsError
@@ -81,24 +81,29 @@ class SetupForm(QWidget):
         head.addLayout(words, 1)
         return head
 
-    def _form(self) -> QFormLayout:
-        form = QFormLayout()
+    def _form(self) -> QGridLayout:
+        form = QGridLayout()
         form.setHorizontalSpacing(14)
         form.setVerticalSpacing(4)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.root.setPlaceholderText("/mnt/efs/workspaces")
         self.root.setAccessibleName("Volume root")
         self.registry.setPlaceholderText("postgresql://reader@db/collab")
         self.registry.setAccessibleName("Registry")
-        for label, field, words in (
-            ("&Volume root", self.root, "The directory that holds one directory per session."),
-            ("&Registry", self.registry, _REGISTRY_HELP),
+        for row, (label, field, words) in enumerate(
+            (
+                ("&Volume root", self.root, "The directory that holds one directory per session."),
+                ("&Registry", self.registry, _REGISTRY_HELP),
+            )
         ):
-            form.addRow(_label(label, field), field)
-            form.addRow("", PlainLabel(words, name="Muted", wrap=True))
+            name = PlainLabel(label)
+            name.setBuddy(field)
             field.returnPressed.connect(self.submit)
+            form.addWidget(name, 3 * row, 0)
+            form.addWidget(field, 3 * row, 1)
+            form.addWidget(PlainLabel(words, name="Muted", wrap=True), 3 * row + 1, 1)
+            form.setRowMinimumHeight(3 * row + 2, 10)
         keep = "To keep this, write it to sweeper.toml; 'sweeper doctor' says where."
-        form.addRow("", PlainLabel(keep, name="Muted", wrap=True))
+        form.addWidget(PlainLabel(keep, name="Muted", wrap=True), 6, 1)
         return form
 
     def submit(self) -> None:
@@ -125,9 +130,3 @@ class SetupForm(QWidget):
     def closeEvent(self, event: QCloseEvent) -> None:
         self.done.set()
         event.accept()
-
-
-def _label(words: str, field: QWidget) -> PlainLabel:
-    label = PlainLabel(words)
-    label.setBuddy(field)
-    return label

@@ -13,7 +13,9 @@ from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
+from sweeper_gui.engine.host import Host
 from sweeper_gui.engine.messages import Diagnosis, History, Trash
+from sweeper_gui.engine.process import EngineProcess
 from sweeper_gui.settings import Settings
 from sweeper_gui.ui.controller import Controller
 from sweeper_gui.ui.garbage import collected_here
@@ -21,7 +23,6 @@ from sweeper_gui.ui.main_window import MainWindow
 from sweeper_gui.ui.options import SweepOptions
 from sweeper_gui.ui.prompts import (
     Confirmed,
-    Prompts,
     Question,
     QuitChoice,
     ReportView,
@@ -182,36 +183,53 @@ class Stage:
         return [entry.row.name for entry in self.model.shown_entries if entry.checkable]
 
 
-def make_stage(host: ScriptedHost, look: Look, prompts: Prompts | None = None) -> Stage:
+def make_stage(host: ScriptedHost, look: Look, make_host: Callable[[], Host], settings: Settings) -> Stage:
     """A window that is shown and has begun to list."""
     model = WorkspaceModel()
-    controller = Controller(SETTINGS.to_wire(), host.make, model, pace=0.01)
-    window = MainWindow(controller, model, SweepOptions.from_settings(SETTINGS), look)
-    answers = ScriptedPrompts()
-    work = Work(window, controller, prompts or answers, SETTINGS)
+    controller = Controller(settings.to_wire(), make_host, model, pace=0.01)
+    window = MainWindow(controller, model, SweepOptions.from_settings(settings), look)
+    prompts = ScriptedPrompts()
+    work = Work(window, controller, prompts, settings)
     window.show()
     work.start()
-    return Stage(host, model, controller, window, answers, work)
+    return Stage(host, model, controller, window, prompts, work)
+
+
+async def played(stage: Stage, scene: Callable[[Stage], Coroutine[None, None, None]]) -> None:
+    """Runs a scene and closes the window afterwards, whatever happened."""
+    try:
+        await scene(stage)
+    finally:
+        if not stage.window.closed.is_set():
+            stage.host.answering.set()
+            stage.work.close_now()
+            await until(stage.window.closed.is_set)
+        stage.window.deleteLater()
+        stage.controller.deleteLater()
+        stage.model.deleteLater()
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
 def play(run: Callable[[Coroutine[None, None, None]], None], look: Look) -> Callable[..., None]:
-    """Runs a scene on a stage with this host, and closes the window afterwards."""
+    """Runs a scene on a stage with this scripted engine."""
 
     def play_scene(host: ScriptedHost, scene: Callable[[Stage], Coroutine[None, None, None]]) -> None:
         async def whole() -> None:
-            stage = make_stage(host, look)
-            try:
-                await scene(stage)
-            finally:
-                if not stage.window.closed.is_set():
-                    stage.host.answering.set()
-                    stage.work.close_now()
-                    await until(stage.window.closed.is_set)
-                stage.window.deleteLater()
-                stage.controller.deleteLater()
-                stage.model.deleteLater()
-                await asyncio.sleep(0)
+            await played(make_stage(host, look, host.make, SETTINGS), scene)
+
+        run(whole())
+
+    return play_scene
+
+
+@pytest.fixture
+def play_for_real(run: Callable[[Coroutine[None, None, None]], None], look: Look) -> Callable[..., None]:
+    """Runs a scene on a stage with the real engine in its process, and these settings."""
+
+    def play_scene(settings: Settings, scene: Callable[[Stage], Coroutine[None, None, None]]) -> None:
+        async def whole() -> None:
+            await played(make_stage(ScriptedHost(), look, EngineProcess, settings), scene)
 
         run(whole())
 

@@ -10,6 +10,9 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLa
 from sweeper_gui.ui.plain_text import PlainLabel
 from sweeper_gui.ui.theme import Look
 
+#: Smaller than this a list can't be read.
+_SMALLEST = QSize(680, 420)
+
 
 class BaseDialog(QDialog):
     """A title in large letters, a text, the content, and a row of buttons; Esc always means no."""
@@ -55,9 +58,14 @@ class BaseDialog(QDialog):
         return button
 
     def fit(self, width: int, height: int) -> None:
-        """The wanted size, or less where the window's screen is smaller."""
+        """The wanted size, or less where the window below or the screen is smaller."""
         screen = self.screen().availableGeometry()
-        self.resize(min(width, screen.width() - 40), min(height, screen.height() - 60))
+        room = QSize(screen.width() - 40, screen.height() - 60)
+        parent = self.parentWidget()
+        if parent is not None and parent.isVisible():
+            below = parent.window().size() - QSize(32, 24)
+            room = room.boundedTo(below.expandedTo(_SMALLEST))
+        self.resize(QSize(width, height).boundedTo(room))
 
 
 async def answer_of(dialog: QDialog) -> int:

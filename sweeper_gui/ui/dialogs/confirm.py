@@ -1,5 +1,6 @@
 """The confirmation of a sweep: the whole list, what would be done with each, and a person's word for exactly that."""
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QDialog, QPushButton, QTableView, QWidget
 
 from sweeper_gui.core.plan import Plan
@@ -16,7 +17,8 @@ from sweeper_gui.ui.theme import Look
 #: Said in every confirmation: nobody can see this from here.
 UNSEEN = "Programs of other users and on other hosts that use these directories can't be seen from here."
 
-_WIDTHS = (300, 76, 72, 112, 94, 120)
+#: A path that is too long loses its start: the name at its end is what tells it from others.
+_WIDTHS = (330, 86, 80, 118, 104, 124)
 
 
 class ConfirmDialog(BaseDialog):
@@ -32,7 +34,7 @@ class ConfirmDialog(BaseDialog):
         self._question = question
         self._plan = question.plan
         self._model = PlanModel(self._lines(), look, self)
-        self._table = text_table(self._model, "What would be swept", _WIDTHS, path_column=0)
+        self._table = text_table(self._model, "What would be swept", _WIDTHS, (0, Qt.TextElideMode.ElideLeft))
         self._summary = PlainLabel(name="Strong", wrap=True)
         self._doubts = PlainLabel(name="WarningText", wrap=True)
         self._with_doubtful = QCheckBox()

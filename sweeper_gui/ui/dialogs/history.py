@@ -37,7 +37,7 @@ class HistoryDialog(BaseDialog):
             self.body.addWidget(PlainLabel("No sweep has been run on this volume yet.", name="Strong"))
         both = QSplitter(Qt.Orientation.Vertical)
         both.addWidget(self._table)
-        both.addWidget(text_table(self._outcomes, "What became of each workspace", _OUTCOME_WIDTHS, path_column=1))
+        both.addWidget(text_table(self._outcomes, "What became of each workspace", _OUTCOME_WIDTHS))
         self.body.addWidget(both, 1)
         self.body.addWidget(self._problem)
         self._problem.hide()

@@ -16,7 +16,7 @@ from sweeper_gui.ui.table import RESULT_SIGNS
 from sweeper_gui.ui.theme import Look
 
 _TITLES = ("Outcome", "Workspace", "Freed", "Entries", "Reason")
-_WIDTHS = (150, 280, 90, 90)
+_WIDTHS = (150, 300, 90, 90)
 
 
 class ReportDialog(BaseDialog):
@@ -34,7 +34,7 @@ class ReportDialog(BaseDialog):
             if text:
                 self.body.addWidget(PlainLabel(text, name=name, wrap=True))
         self.model = TextModel(_TITLES, rows_of(report), look, self, right={2, 3})
-        self.table = text_table(self.model, "Outcomes", _WIDTHS, path_column=1)
+        self.table = text_table(self.model, "Outcomes", _WIDTHS)
         self.body.addWidget(self.table, 1)
         self._add_buttons()
         self.fit(900, 520)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QAbstractItemView, QStyledItemDelegate, QStyleOptionViewItem, QTableView
+from PySide6.QtWidgets import QAbstractItemView, QStyledItemDelegate, QStyleOptionViewItem, QTableView, QWidget
 from typing_extensions import override
 
 from sweeper_gui.ui.plain_text import shown, tool_tip
@@ -94,27 +94,34 @@ class TextModel(QAbstractTableModel):
         return side | Qt.AlignmentFlag.AlignVCenter
 
 
-class MiddleElided(QStyledItemDelegate):
-    """Cuts a long path in its middle: its start and its end tell it from others."""
+class ElidedOtherwise(QStyledItemDelegate):
+    """Cuts what is too long elsewhere than at its end."""
+
+    def __init__(self, mode: Qt.TextElideMode, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._mode = mode
 
     @override
     def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
         super().initStyleOption(option, index)
-        option.textElideMode = Qt.TextElideMode.ElideMiddle
+        option.textElideMode = self._mode
 
 
 def text_table(
-    model: QAbstractTableModel, name: str, widths: Sequence[int], path_column: int | None = None
+    model: QAbstractTableModel,
+    name: str,
+    widths: Sequence[int],
+    elided: tuple[int, Qt.TextElideMode] = (1, Qt.TextElideMode.ElideMiddle),
 ) -> QTableView:
-    """A framed table over the model; the last column takes what is left."""
+    """A framed table over the model; the last column takes what is left. `elided` says how one column is cut."""
     table = QTableView()
     table.setObjectName("Framed")
     table.setAccessibleName(name)
     table.setModel(model)
     table.setShowGrid(False)
     table.setWordWrap(False)
-    if path_column is not None:
-        table.setItemDelegateForColumn(path_column, MiddleElided(table))
+    column, mode = elided
+    table.setItemDelegateForColumn(column, ElidedOtherwise(mode, table))
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.setTabKeyNavigation(False)
     table.verticalHeader().hide()

@@ -14,7 +14,7 @@ from sweeper_gui.ui.prompts import TrashAct, TrashChoice
 from sweeper_gui.ui.theme import Look
 
 _TITLES = ("State", "Workspace", "Size", "Set aside", "Expires", "By", "Reason")
-_WIDTHS = (150, 250, 90, 110, 110, 100)
+_WIDTHS = (130, 280, 88, 118, 94, 90)
 
 
 class TrashDialog(BaseDialog):
@@ -31,7 +31,6 @@ class TrashDialog(BaseDialog):
             TextModel(_TITLES, [_row(item, now) for item in trash.items], look, self, right={2, 3, 4}),
             "What is in the trash",
             _WIDTHS,
-            path_column=1,
         )
         self._table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.body.addWidget(self._table, 1)
