@@ -17,7 +17,7 @@ from sweeper_gui.cli.run import Session
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem, TrashState
 from sweeper_gui.core.plan import Order, Plan
 from sweeper_gui.core.plan import Request as SweepRequest
-from sweeper_gui.core.units import size_text
+from sweeper_gui.core.units import counted, size_text
 from sweeper_gui.core.verdict import Doubt, Status
 from sweeper_gui.engine import messages
 
@@ -49,7 +49,7 @@ def _compare(lines: Iterable[bytes], session: Session, settings: "Settings") -> 
     roots = [os.fsencode(session.volume.root)]
     if settings.volume.root is not None:
         roots.append(os.fsencode(settings.volume.root))
-    return compare(lines, session.rows, roots, settings.policy.policy(frozenset()))
+    return compare(lines, session.rows, roots, settings.rules(frozenset()))
 
 
 def _list_as_json(run: Invocation, session: Session, compared: Sequence[Compared] | None) -> None:
@@ -80,7 +80,7 @@ def show_listing(run: Invocation, session: Session, compared: Sequence[Compared]
 def _compared_line(compared: Sequence[Compared]) -> str:
     verdicts = [one.verdict for one in compared]
     return (
-        f"\nOf {len(verdicts)} names Sweeper would keep {verdicts.count('keep')}, "
+        f"\nOf {counted(len(verdicts), 'name')} Sweeper would keep {verdicts.count('keep')}, "
         f"set aside {verdicts.count('set-aside')} and remove {verdicts.count('remove')}."
     )
 
@@ -295,13 +295,14 @@ def purge(run: Invocation, names: Sequence[str], older_than: float | None, yes: 
     wanted = names_from(names, settings.volume.root)
     _require_consent(run, yes)
     with run.session(settings) as session:
+        age = None if wanted else older_than or 0.0
+        request = messages.Purge(wanted, age)
         if not yes:
-            items = _purgeable(session.run(messages.ListTrash(), messages.Trash).items, wanted, older_than)
+            items = _purgeable(session.run(messages.ListTrash(), messages.Trash).items, wanted, age)
             if not _confirmed(run, items, "Remove {} for good?"):
                 return Code.CANCELLED if items else Code.DONE
-            wanted = tuple(item.name for item in items) if wanted else ()
-        swept = session.run(messages.Purge(wanted, older_than), messages.Swept)
-        return _report(run, swept.report, as_json)
+            request = messages.Purge(wanted, age, tuple((item.sweep_id, item.number) for item in items))
+        return _report(run, session.run(request, messages.Swept).report, as_json)
 
 
 def _purgeable(items: Iterable[TrashItem], names: tuple[bytes, ...], older_than: float | None) -> list[TrashItem]:
@@ -332,8 +333,8 @@ def _confirmed(run: Invocation, items: Sequence[TrashItem], question: str) -> bo
         run.output.notice("There is nothing to do.")
         return False
     run.output.notice(*tables.trash_parts(messages.Trash(tuple(items), "the trash"), time.time()), "")
-    count = f"{len(items)} workspace{'' if len(items) == 1 else 's'}"
-    return _agreed(run, question.format(f"{count} ({size_text(sum(item.allocated for item in items))})"))
+    size = size_text(sum(item.allocated for item in items))
+    return _agreed(run, question.format(f"{counted(len(items), 'workspace')} ({size})"))
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------

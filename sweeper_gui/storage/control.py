@@ -8,16 +8,17 @@ import contextlib
 import errno
 import grp
 import os
+import re
 import secrets
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -26,12 +27,21 @@ from sweeper_gui.settings import VolumeSettings
 from sweeper_gui.storage import files
 from sweeper_gui.storage.volume import Volume, VolumeError
 
+T = TypeVar("T")
+
 _PRIVATE_MODE = 0o700
 _TEAM_MODE = 0o2770
 SWEEPS = b"sweeps"
 WHOLE = b"whole"
 REMOVING = b"removing"
 LOG = b"log.jsonl"
+#: What `new_sweep` names a sweep, and what trees are called in there; anything else is none of ours.
+_SWEEP_ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{6}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+#: A parent may be one that we can pass through and not read.
+_PARENT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_RESERVE = b"reserve"
+_RESERVED_BYTES = 256 * 1024
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -90,7 +100,7 @@ def _configured(volume: Volume, path: Path) -> bytes:
 
 def _on_mount(path: bytes, volume: Volume) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, _PARENT_FLAGS)
     except OSError:
         return False
     try:
@@ -122,12 +132,12 @@ class Control:
         """The control directory, made where there is none, with its owner and mode checked."""
         place = place_of(volume, settings)
         group = _group_id(settings)
-        parent = os.open(os.path.dirname(place.path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            with _words(f"the control directory {visible(place.path)} can't be made"):
+        with _words(f"the control directory {visible(place.path)} can't be made"):
+            parent = os.open(os.path.dirname(place.path), _PARENT_FLAGS)
+            try:
                 made = _make(os.path.basename(place.path), parent, group)
-        finally:
-            os.close(parent)
+            finally:
+                os.close(parent)
         control = cls(place.path, _opened(place.path, volume), group)
         try:
             control._check(fresh=made)
@@ -150,6 +160,24 @@ class Control:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def check_unchanged(self, volume: Volume) -> None:
+        """Raises `VolumeError` where the path no longer leads to this directory: another run could lock that one."""
+        with _words(f"the control directory {visible(self.path)} can't be looked at"):
+            descriptor = _opened(self.path, volume)
+            try:
+                ours, there = os.fstat(self.descriptor), os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        if (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino):
+            raise VolumeError(
+                f"the control directory {visible(self.path)} has been moved or replaced", "look who did, then resume"
+            )
+
+    def share(self, descriptor: int) -> None:
+        """Gives a file just made in here to the team, whatever the umask says."""
+        if self.group is not None:
+            os.fchmod(descriptor, self.file_mode)
 
     @property
     def file_mode(self) -> int:
@@ -193,6 +221,9 @@ class Control:
 
     def probe(self) -> Probe:
         """Writes a file and removes it again: the server's clock, and whom it makes the owner."""
+        return self._even_if_full(self._probe)
+
+    def _probe(self) -> Probe:
         name = b"probe-" + secrets.token_hex(8).encode()
         with _words(f"nothing can be written to the control directory {visible(self.path)}"):
             host_clock = time.time()
@@ -213,6 +244,9 @@ class Control:
 
         Call with the lock held: a directory of that name was left by a run that died here, and is empty.
         """
+        self._even_if_full(lambda: self._probe_rename(volume, parent, trash))
+
+    def _probe_rename(self, volume: Volume, parent: int, trash: int) -> None:
         name = b".sweeper-probe"
         with _words(f"directories of {volume.shown} can't be moved to the trash {visible(self.path)}"):
             with contextlib.suppress(FileNotFoundError):
@@ -238,32 +272,63 @@ class Control:
 
     def new_sweep(self) -> "SweepDirectory":
         """Makes the directory of a new sweep, named for the time (UTC) and a random part."""
+        return self._even_if_full(self._new_sweep)
+
+    def _new_sweep(self) -> "SweepDirectory":
         id_ = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
         with _words(f"no sweep can be begun in {visible(self.path)}"), self._sweeps() as sweeps:
             os.mkdir(id_.encode(), _PRIVATE_MODE, dir_fd=sweeps)
-            descriptor = files.open_directory(id_.encode(), sweeps)
-            _own(descriptor, self.group)
-            for name in (WHOLE, REMOVING):
-                _make(name, descriptor, self.group)
-            os.fsync(sweeps)
-            return SweepDirectory(id_, descriptor)
+            sweep = SweepDirectory(id_, files.open_directory(id_.encode(), sweeps))
+            try:
+                _own(sweep.descriptor, self.group)
+                for name in (WHOLE, REMOVING):
+                    _make(name, sweep.descriptor, self.group)
+                os.fsync(sweeps)
+            except BaseException:
+                sweep.close()
+                raise
+            return sweep
+
+    def keep_reserve(self) -> None:
+        """Keeps a little space in store, so that a sweep can begin when the volume is full. Fails silently."""
+        with contextlib.suppress(OSError):
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(_RESERVE, flags, self.file_mode, dir_fd=self.descriptor)
+            try:
+                os.posix_fallocate(descriptor, 0, _RESERVED_BYTES)
+            finally:
+                os.close(descriptor)
+
+    def _even_if_full(self, step: Callable[[], T]) -> T:
+        """Takes a step, giving the reserve back to the volume where there is no space for it."""
+        try:
+            return step()
+        except VolumeFull:
+            try:
+                os.unlink(_RESERVE, dir_fd=self.descriptor)
+            except OSError:
+                raise VolumeFull(
+                    f"the volume of {visible(self.path)} is full, and nothing is left of what a sweep keeps in reserve",
+                    "free a little space first",
+                ) from None
+            return step()
 
     def sweep_ids(self) -> list[str]:
         """The ids of all sweeps, the oldest first."""
         try:
             with self._sweeps() as sweeps:
-                return sorted(name for name in os.listdir(sweeps) if not name.startswith("."))
+                return sorted(name for name in os.listdir(sweeps) if _SWEEP_ID.fullmatch(name))
         except FileNotFoundError:
             return []
 
     def open_sweep(self, id_: str) -> "SweepDirectory":
         """The directory of a past sweep. Raises OSError where it is gone or no directory of ours."""
         with self._sweeps() as sweeps:
-            descriptor = files.open_directory(os.fsencode(id_), sweeps)
-            if os.fstat(descriptor).st_uid != os.fstat(self.descriptor).st_uid and self.group is None:
-                os.close(descriptor)
-                raise PermissionError(errno.EPERM, "planted by another user", id_)
-            return SweepDirectory(id_, descriptor)
+            sweep = SweepDirectory(id_, files.open_directory(os.fsencode(id_), sweeps))
+        if self.group is None and os.fstat(sweep.descriptor).st_uid != os.fstat(self.descriptor).st_uid:
+            sweep.close()
+            raise PermissionError(errno.EPERM, "planted by another user", id_)
+        return sweep
 
 
 class SweepDirectory:
@@ -312,7 +377,7 @@ class SweepDirectory:
         """The numbers of the trees in `whole` or `removing`; other names are none of ours."""
         descriptor = files.reopen(directory)
         try:
-            return sorted(int(name) for name in os.listdir(descriptor) if name.isascii() and name.isdigit())
+            return sorted(int(name) for name in os.listdir(descriptor) if _NUMBER.fullmatch(name))
         finally:
             os.close(descriptor)
 
@@ -326,7 +391,7 @@ class SweepDirectory:
 
 
 def _opened(path: bytes, volume: Volume) -> int:
-    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(os.path.dirname(path), _PARENT_FLAGS)
     try:
         try:
             control = files.open_directory(os.path.basename(path), descriptor)
@@ -382,12 +447,17 @@ def _group_id(settings: VolumeSettings) -> int | None:
         ) from error
 
 
+class VolumeFull(VolumeError):
+    """There is no space left, or the quota is used up."""
+
+
 @contextmanager
 def _words(what: str) -> Iterator[None]:
     """Turns an OSError into a `VolumeError` that says what could not be done."""
     try:
         yield
     except OSError as error:
+        kind = VolumeFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else VolumeError
         hints = {
             errno.EROFS: "the volume is mounted read-only: mount it read-write",
             errno.EACCES: "run as a user who may write there, or set 'control_dir'",
@@ -396,4 +466,4 @@ def _words(what: str) -> Iterator[None]:
             errno.ENOSPC: "the volume is full: free a little space first",
             errno.EDQUOT: "the quota is used up: free a little space first",
         }
-        raise VolumeError(f"{what}: {error.strerror}", hints.get(error.errno or 0, "check the mount")) from error
+        raise kind(f"{what}: {error.strerror}", hints.get(error.errno or 0, "check the mount")) from error

@@ -36,8 +36,7 @@ def open_directory(name: bytes, parent: int) -> int:
     `name` is one component. Raises `CrossesMount` where something is mounted on it, NotADirectoryError where it is
     anything but a directory (a link to one included), and other OSErrors as the kernel gives them.
     """
-    if not name or b"/" in name or name in (b".", b".."):
-        raise ValueError(f"not a single path component: {name!r}")
+    _check_component(name)
     if has_openat2():
         return _openat2(name, parent)
     descriptor = os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
@@ -45,6 +44,12 @@ def open_directory(name: bytes, parent: int) -> int:
         os.close(descriptor)
         raise CrossesMount(errno.EXDEV, "a mount point", name)
     return descriptor
+
+
+def _check_component(name: bytes) -> None:
+    """One name and nothing more: ctypes would cut a name at a NUL, and the kernel would take a path for one."""
+    if not name or b"/" in name or b"\0" in name or name in (b".", b".."):
+        raise ValueError(f"not a single path component: {name!r}")
 
 
 def reopen(descriptor: int) -> int:
@@ -103,6 +108,8 @@ def rename_exclusively(source: bytes, source_parent: int, target: bytes, target_
     NFS and some other file systems do not know RENAME_NOREPLACE (EINVAL): there the target is looked up first, and
     an empty directory made in between would be replaced. Anything else would make the rename fail.
     """
+    _check_component(source)
+    _check_component(target)
     result = int(_libc.renameat2(source_parent, source, target_parent, target, ctypes.c_uint(_RENAME_NOREPLACE)))
     if result == 0:
         return
@@ -117,3 +124,23 @@ def rename_exclusively(source: bytes, source_parent: int, target: bytes, target_
         os.rename(source, target, src_dir_fd=source_parent, dst_dir_fd=target_parent)
     else:
         raise NameTaken(errno.EEXIST, "the name is taken", target)
+
+
+def move(source: bytes, source_parent: int, target: bytes, target_parent: int, inode: int) -> None:
+    """As `rename_exclusively`, for the directory `inode`; an error for what has been done all the same is none.
+
+    A file server's answer can get lost, and the repeated call then fails: what counts is where the directory is.
+    """
+    try:
+        rename_exclusively(source, source_parent, target, target_parent)
+    except OSError:
+        if inode_of(target, target_parent) != inode or inode_of(source, source_parent) == inode:
+            raise
+
+
+def inode_of(name: bytes, parent: int) -> int | None:
+    """The inode of an entry, links not followed; None where it can't be told."""
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False).st_ino
+    except OSError:
+        return None

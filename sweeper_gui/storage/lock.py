@@ -4,6 +4,7 @@ flock on a regular file excludes across the clients of an NFS server too (Linux 
 whole file, flock(2)); on a directory it would be local. The file names its holder.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -11,12 +12,20 @@ import time
 from types import TracebackType
 
 import msgspec
+import tenacity
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.volume import VolumeError
 
 _NAME = b"lock"
+#: Who only looks whether the lock is held takes it for an instant (`holder_of`).
+_ATTEMPTS = tenacity.Retrying(
+    retry=tenacity.retry_if_exception_type(BlockingIOError),
+    stop=tenacity.stop_after_attempt(4),
+    wait=tenacity.wait_fixed(0.05),
+    reraise=True,
+)
 _MAX_HOLDER = 4_096
 
 
@@ -62,8 +71,8 @@ class Lock:
                 f"the lock of {visible(control.path)} can't be opened: {error.strerror}", "check the control directory"
             ) from error
         try:
-            if control.group is not None and os.fstat(self._descriptor).st_uid == os.geteuid():
-                os.fchmod(self._descriptor, control.file_mode)  # whatever the umask says: the team shares it
+            with contextlib.suppress(PermissionError):  # another member of the team made it, and shared it
+                control.share(self._descriptor)
             self._acquire()
             self.renew()
         except BaseException:
@@ -72,7 +81,9 @@ class Lock:
 
     def _acquire(self) -> None:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for attempt in _ATTEMPTS:
+                with attempt:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise LockHeld(_read(self._descriptor)) from error
@@ -94,20 +105,25 @@ class Lock:
 
         An NFS client that lost its lease gets EIO here, and a lock file that someone replaced is another inode.
         """
-        holder = Holder(self._who, self._host, os.getpid(), self._what, self._since, time.time())
         try:
-            content = msgspec.json.encode(holder) + b"\n"
-            os.pwrite(self._descriptor, content, 0)
-            os.ftruncate(self._descriptor, len(content))
-            os.fsync(self._descriptor)
+            self._sign()
             ours = os.fstat(self._descriptor)
             there = os.stat(_NAME, dir_fd=self._control.descriptor, follow_symlinks=False)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                return  # a full disk takes no lock away
             raise LockLost(f"the lock may be lost: {error.strerror}", "check the mount, then resume") from error
         if (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino):
             raise LockLost("the lock file has been replaced", "look who did, then resume")
+
+    def _sign(self) -> None:
+        holder = Holder(self._who, self._host, os.getpid(), self._what, self._since, time.time())
+        content = msgspec.json.encode(holder) + b"\n"
+        try:
+            os.pwrite(self._descriptor, content, 0)
+            os.ftruncate(self._descriptor, len(content))
+            os.fsync(self._descriptor)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # a full disk takes no lock away
+                raise
 
     def release(self) -> None:
         """Lets the lock go; harmless when done twice."""

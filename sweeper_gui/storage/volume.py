@@ -62,6 +62,9 @@ class Volume:
                     f"{visible(self.root)} is not on a mounted volume, and 'require_mount' is set",
                     "mount the volume, or correct 'root'",
                 )
+        except OSError as error:
+            self.close()
+            raise VolumeError(*_words(settings.root, error)) from error
         except BaseException:
             self.close()
             raise
@@ -93,6 +96,12 @@ class Volume:
 
     def check_unchanged(self) -> None:
         """Raises `VolumeError` where the configured root no longer leads to the directory that was opened."""
+        try:
+            self._check_unchanged()
+        except OSError as error:
+            raise VolumeError(*_words(self.configured, error)) from error
+
+    def _check_unchanged(self) -> None:
         root = _resolved(self.configured)
         if root != self.root:
             raise VolumeError(f"{visible(os.fsencode(self.configured))} now leads to {visible(root)}", "list again")
@@ -128,9 +137,9 @@ class Volume:
     @contextmanager
     def parent_of(self, name: bytes) -> Iterator[int]:
         """The open directory that holds the workspace `name`, for the time of the block."""
-        *shards, _ = name.split(b"/")
-        if len(shards) + 1 != self.depth:
-            raise VolumeError(f"{visible(name)} does not lie {self.depth} level(s) below the root")
+        *shards, _ = parts = name.split(b"/")
+        if len(parts) != self.depth or any(part in (b"", b".", b"..") or b"\0" in part for part in parts):
+            raise VolumeError(f"{visible(name)} does not name a workspace {self.depth} level(s) below the root")
         descriptor = files.reopen(self.descriptor)
         try:
             for shard in shards:

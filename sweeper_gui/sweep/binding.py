@@ -55,6 +55,7 @@ def write_binding(control: Control, binding: Binding) -> None:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(new, flags, control.file_mode, dir_fd=control.descriptor)
     try:
+        control.share(descriptor)
         os.write(descriptor, msgspec.json.encode(binding) + b"\n")
         os.fsync(descriptor)
     finally:

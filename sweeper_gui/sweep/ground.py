@@ -71,7 +71,7 @@ class Ground:
     @property
     def policy(self) -> Policy:
         """The rules, with the user's pins."""
-        return self.settings.policy.policy(self.state.pinned)
+        return self.settings.rules(self.state.pinned)
 
     @property
     def registries(self) -> tuple[RegistryIdentity, ...]:

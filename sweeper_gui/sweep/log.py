@@ -22,7 +22,7 @@ from sweeper_gui.core.outcome import Ending, Outcome, Result
 from sweeper_gui.core.plan import Candidate
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.workspace import Identity
-from sweeper_gui.storage.control import LOG, SweepDirectory
+from sweeper_gui.storage.control import LOG, Control, SweepDirectory
 
 SCHEMA = 1
 
@@ -143,13 +143,15 @@ class Ended(msgspec.Struct, frozen=True, tag="outcome"):
     entries_removed: int = 0
     bytes_freed: int = 0
     errors: tuple[str, ...] = ()
+    #: directories whose mode was changed so that they could be removed: 'mod/cache: 0555'
+    modes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, outcome: Outcome) -> "Ended":
+    def of(cls, outcome: Outcome, modes: tuple[str, ...] = ()) -> "Ended":
         """From the outcome as it is reported."""
         return cls(
             time.time(), Name.of(outcome.name), outcome.result, outcome.reason, outcome.entries_removed,
-            outcome.bytes_freed, outcome.errors,
+            outcome.bytes_freed, outcome.errors, modes,
         )  # fmt: skip
 
 
@@ -198,14 +200,16 @@ class LogError(Exception):
 class Log:
     """The writer. Thread-safe; `path` is where the log is now."""
 
-    def __init__(self, sweep: SweepDirectory, fallback: Path) -> None:
+    def __init__(self, control: Control, sweep: SweepDirectory, fallback: Path) -> None:
         self._lock = ThreadLock()
         self._fallback = fallback
+        self._broken = ""
         self._written = bytearray()
         self.local_path: Path | None = None
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self._descriptor = os.open(LOG, flags, 0o640, dir_fd=sweep.descriptor)
+            control.share(self._descriptor)
             os.fsync(sweep.descriptor)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -214,17 +218,30 @@ class Log:
             self._go_local()
 
     def write(self, *records: Record) -> None:
-        """Appends records and has them on the disk when it returns. Raises `LogError`."""
+        """Appends records and has them on the disk when it returns. Raises `LogError`, and from then on always.
+
+        What follows a half-written line could not be read, and a second fsync says nothing of what the first lost.
+        """
         lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         with self._lock:
+            if self._broken:
+                raise LogError(self._broken)
             try:
-                _write_all(self._descriptor, lines)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or self.local_path is not None:
-                    raise LogError(f"the log can't be written: {error.strerror}") from error
-                self._go_local()
-                _write_all(self._descriptor, lines)
-            self._written += lines
+                self._append(lines)
+            except (OSError, LogError) as error:
+                words = error.strerror if isinstance(error, OSError) else error
+                self._broken = f"the log can't be written: {words}"
+                raise LogError(self._broken) from error
+
+    def _append(self, lines: bytes) -> None:
+        try:
+            _write_all(self._descriptor, lines)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or self.local_path is not None:
+                raise
+            self._go_local()
+            _write_all(self._descriptor, lines)
+        self._written += lines
 
     def _go_local(self) -> None:
         """Begins a whole copy in the local state; a half-written line stays at the end of the volume's."""

@@ -2,17 +2,21 @@
 
 import msgspec
 
+from sweeper_gui.core.names import visible
 from sweeper_gui.core.plan import Candidate
 from sweeper_gui.core.policy import Policy
 from sweeper_gui.core.snapshot import Snapshot
-from sweeper_gui.core.usage import Usage
-from sweeper_gui.core.verdict import Status, Verdict, judge
+from sweeper_gui.core.usage import MAX_CHILD_NAMES, Usage
+from sweeper_gui.core.verdict import Doubt, Status, Verdict, judge
 from sweeper_gui.core.workspace import Identity, Kind, Workspace
+from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.listing import with_attributes
 from sweeper_gui.storage.measure import measure_now
+from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Evidence
 from sweeper_gui.sweep.ground import Facts
 from sweeper_gui.sweep.log import Intent
+from sweeper_gui.sweep.words import words_of
 
 #: Stands where `judge` wants to know that an entry has been looked at; its values are not judged.
 _NOT_JUDGED = Identity(0, 0, 0, 0)
@@ -25,49 +29,52 @@ class Rechecked(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def recheck(evidence: Evidence, candidate: Candidate, snapshot: Snapshot, facts: Facts) -> Rechecked:
-    """Whether a candidate, in its place, still is what was shown: same directory, same state, same verdict."""
+def measured_anew(evidence: Evidence, candidate: Candidate) -> Rechecked:
+    """The candidate with a usage that is young enough for a sweep: the one shown, or one measured now that agrees.
+
+    May take as long as measuring takes, so it comes before the registry is asked.
+    """
+    usage = candidate.usage
+    if evidence.now().host - usage.measured_at <= evidence.ground.policy.max_usage_age / 2:
+        return Rechecked(candidate)
+    try:
+        with evidence.ground.volume.parent_of(candidate.name) as parent:
+            measured = measure_now(
+                evidence.ground.pool,
+                parent,
+                candidate.workspace.basename,
+                now_ns=int(evidence.now().host * 1e9),
+                cancel=evidence.ground.cancel,
+            ).usage
+    except (OSError, VolumeError) as error:
+        return Rechecked(candidate, words_of(error))
+    agrees = (measured.newest_change_ns, measured.entries) == (usage.newest_change_ns, usage.entries)
+    if not measured.complete or not agrees:
+        return Rechecked(candidate, "it has changed since it was measured")
+    return Rechecked(msgspec.structs.replace(candidate, usage=measured))
+
+
+def recheck(evidence: Evidence, candidate: Candidate, snapshot: Snapshot, facts: Facts) -> str:
+    """Why a candidate, in its place, is no longer what was shown: directory, state and verdict; '' if it is."""
+    volume = evidence.ground.volume
     try:
         with evidence.ground.pool.operation():
-            seen = with_attributes(evidence.ground.volume, candidate.workspace)
-    except FileNotFoundError:
-        return Rechecked(candidate, "it is gone")
+            seen = with_attributes(volume, candidate.workspace)
+    except (OSError, VolumeError) as error:
+        return words_of(error)
     if seen.kind is not Kind.DIRECTORY:
-        return Rechecked(candidate, f"it is a {seen.kind} now")
+        return f"it is a {seen.kind} now"
     shown, found = candidate.workspace.identity, seen.identity
     if shown is None or found is None or not found.same_inode(shown):
-        return Rechecked(candidate, "another directory has taken its name since it was shown")
+        return "another directory has taken its name since it was shown"
     if not found.same_as(shown):
-        return Rechecked(candidate, "it has changed since it was shown")
-    if seen.id != evidence.ground.volume.id_of(candidate.name):
-        return Rechecked(candidate, "its id is not what the pattern says")
-    workspace = facts.about(seen, evidence.ground.volume.root)
-    usage = _renewed(evidence, candidate)
-    if usage is None:
-        return Rechecked(candidate, "it has changed since it was measured")
-    verdict = judge(
-        workspace, usage, snapshot, evidence.ground.policy, evidence.now(), allow_empty=evidence.allow_empty
-    )
-    problem = difference(candidate.verdict, verdict)
-    now = msgspec.structs.replace(candidate, usage=usage)
-    return Rechecked(now, problem)
-
-
-def _renewed(evidence: Evidence, candidate: Candidate) -> Usage | None:
-    """The usage that was shown, measured again where it is too old; None where the tree differs by now."""
-    usage = candidate.usage
-    if evidence.now().host - usage.measured_at <= evidence.ground.policy.max_usage_age:
-        return usage
-    with evidence.ground.volume.parent_of(candidate.name) as parent:
-        measured = measure_now(
-            evidence.ground.pool, parent, candidate.workspace.basename, now_ns=int(evidence.now().host * 1e9),
-            cancel=evidence.ground.cancel,
-        ).usage  # fmt: skip
-    same = measured.complete and (measured.newest_change_ns, measured.entries) == (
-        usage.newest_change_ns,
-        usage.entries,
-    )
-    return measured if same else None
+        return "it has changed since it was shown"
+    if seen.id != volume.id_of(candidate.name):
+        return "its id is not what the pattern says"
+    workspace = facts.about(seen, volume.root)
+    policy = evidence.ground.policy
+    verdict = judge(workspace, candidate.usage, snapshot, policy, evidence.now(), allow_empty=evidence.allow_empty)
+    return difference(candidate.verdict, verdict)
 
 
 def difference(shown: Verdict, found: Verdict) -> str:
@@ -80,18 +87,33 @@ def difference(shown: Verdict, found: Verdict) -> str:
 
 
 def judge_set_aside(
-    evidence: Evidence, name: bytes, intent: Intent, snapshot: Snapshot, used_by: str | None = None
+    evidence: Evidence,
+    name: bytes,
+    intent: Intent,
+    snapshot: Snapshot,
+    *,
+    used_by: str | None,
+    found: Discovery | None = None,
 ) -> Verdict:
-    """The verdict over a tree that lies in the trash, on the evidence that its log holds.
+    """The verdict over a tree that lies in the trash, on the evidence that its log holds and the discovery, if any.
 
-    Its age was judged when it was set aside, so that only the registry, protection and use can change the verdict.
+    Its age was judged when it was set aside: a change since then is the discovery's to find.
     """
     volume = evidence.ground.volume
     workspace = Workspace(name, Kind.DIRECTORY, id=volume.id_of(name), identity=_NOT_JUDGED, used_by=used_by)
+    children = tuple(visible(child.name) for child in found.top.children) if found and found.top else ()
     usage = Usage(
-        intent.allocated, 0, intent.entries, 0, intent.newest_change_ns, intent.newest_change_ns, evidence.now().host,
-        unsaved_work=("as it was found when it was set aside",) if "unsaved-work" in intent.doubts else (),
-    )  # fmt: skip
+        allocated=intent.allocated,
+        apparent=0,
+        entries=intent.entries,
+        directories=0,
+        newest_change_ns=intent.newest_change_ns,
+        newest_ctime_ns=intent.newest_change_ns,
+        measured_at=evidence.now().host,
+        child_directories=children[:MAX_CHILD_NAMES],
+        children_cut=len(children) > MAX_CHILD_NAMES,
+        unsaved_work=("as it was found when it was set aside",) if Doubt.UNSAVED_WORK in intent.doubts else (),
+    )
     return judge(
         workspace, usage, snapshot, _ageless(evidence.ground.policy), evidence.now(), allow_empty=evidence.allow_empty
     )

@@ -5,41 +5,62 @@ Each is a run of its own, with preflight, lock and log; the trees stay where the
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import msgspec
 
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashState
-from sweeper_gui.core.verdict import Doubt, Status
+from sweeper_gui.core.verdict import Doubt, Status, Verdict
+from sweeper_gui.storage import files
 from sweeper_gui.storage.control import SweepDirectory
+from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Untrusted
 from sweeper_gui.sweep.ground import Ground
-from sweeper_gui.sweep.log import Intent, identity_before
+from sweeper_gui.sweep.log import Confirmed, SetAside, identity_before
 from sweeper_gui.sweep.progress import Progress
-from sweeper_gui.sweep.recheck import judge_set_aside
+from sweeper_gui.sweep.recheck import difference, judge_set_aside
 from sweeper_gui.sweep.removal import Removals
 from sweeper_gui.sweep.site import Site, open_site
-from sweeper_gui.sweep.trash import Lying, lying_in
-from sweeper_gui.sweep.tree import Tree, put_back, words_of
+from sweeper_gui.sweep.trash import Left, Lying, lying_in
+from sweeper_gui.sweep.tree import Tree, put_back
+from sweeper_gui.sweep.words import words_of
+
+#: Trees in the trash by sweep id and number.
+Items = Collection[tuple[str, int]]
+#: Before each removal the host's processes are looked at again, where the last look is older than so many seconds.
+_LOOKED_WITHIN = 2.0
 
 
-def restore(ground: Ground, names: Sequence[bytes], progress: Progress) -> Report:
-    """Puts the named set-aside workspaces back, the latest of a name. Raises `VolumeError`, `LockHeld`."""
-    with open_site(ground, "restore", {"names": str(len(names))}) as site:
-        return _Reclaim(site, progress).restore(names)
+def restore(ground: Ground, names: Sequence[bytes], progress: Progress, *, items: Items | None = None) -> Report:
+    """Puts set-aside workspaces back: the latest of each name, or exactly these items.
 
-
-def purge(ground: Ground, names: Sequence[bytes], older_than: float | None, progress: Progress) -> Report:
-    """Removes set-aside workspaces for good: the named ones, or all that are older than so many seconds.
-
-    Raises `VolumeError`, `LockHeld`, `Untrusted`.
+    Raises `VolumeError`, `LockHeld`.
     """
-    options = {"names": str(len(names))} if names else {"older_than": str(older_than)}
+    with open_site(ground, "restore", {"names": str(len(names))}) as site:
+        return _Reclaim(site, progress).restore(names, items)
+
+
+def purge(
+    ground: Ground,
+    names: Sequence[bytes],
+    older_than: float | None,
+    progress: Progress,
+    *,
+    items: Items | None = None,
+) -> Report:
+    """Removes set-aside workspaces for good: of these names, these items, or older than so many seconds.
+
+    Each condition that is given must hold; with none of them nothing is purged. Raises `VolumeError`, `LockHeld`,
+    `Untrusted`.
+    """
+    options = {"names": str(len(names)), "older_than": str(older_than), "items": str(items and len(items))}
     with open_site(ground, "purge", options) as site:
-        return _Reclaim(site, progress).purge(names, older_than)
+        return _Reclaim(site, progress).purge(names, older_than, items)
 
 
 def resume(ground: Ground, progress: Progress) -> Report:
-    """Finishes what sweeps left half done. Raises `VolumeError`, `LockHeld`, `Untrusted`."""
+    """Finishes what runs left half done. Raises `VolumeError`, `LockHeld`, `Untrusted`."""
     with open_site(ground, "resume", {}) as site:
         return _Reclaim(site, progress).resume()
 
@@ -58,8 +79,8 @@ def bind(ground: Ground) -> str:
         site.report((), Ending.DONE)
         names = " and ".join(str(registry) for registry in ground.registries)
         return (
-            f"{ground.volume.shown} is bound to the registry {names}: "
-            f"{snapshot.matched_live} directories have a live session, {snapshot.matched_deleted} a deleted one"
+            f"{ground.volume.shown} is bound to the registry {names}. "
+            f"Directories with a live session: {snapshot.matched_live}, with a deleted one: {snapshot.matched_deleted}"
         )
 
 
@@ -72,37 +93,55 @@ class _Reclaim:
         self._progress = progress
         self._cancel = site.ground.cancel
         self._lying = list(lying_in(site.control, site.ground))
-        self._intents: dict[Tree, Intent] = {}
         self._open: dict[str, SweepDirectory] = {}
+        self._number = 0
+        self._removals: Removals | None = None
+        #: whether a person named what is removed, which takes away its doubts
+        self._by_name = False
 
-    def restore(self, names: Sequence[bytes]) -> Report:
-        chosen = []
+    # --- restore ----------------------------------------------------------------------------------------------------
+
+    def restore(self, names: Sequence[bytes], items: Items | None) -> Report:
+        chosen = [lying for lying in self._lying if _is_item(lying, items)] if items is not None else []
         for name in dict.fromkeys(names):
-            found = [lying for lying in self._lying if lying.item.name == name and not lying.item.problem]
-            whole = [lying for lying in found if lying.item.state is TrashState.WHOLE]
-            if whole:
-                chosen.append(max(whole, key=lambda lying: lying.item.set_aside_at))
-            else:
-                why = "its removal has begun: it can't be restored" if found else "no such workspace is set aside"
-                self._skip(name, why)
-        with contextlib.ExitStack() as stack:
-            return self._run(chosen, self._give_back, stack)
+            if items is None:
+                chosen += self._latest(name)
+        return self._run(((lying, self._give_back) for lying in chosen), "restoring")
+
+    def _latest(self, name: bytes) -> list[Lying]:
+        found = [lying for lying in self._lying if lying.item.name == name and lying.intent is not None]
+        whole = [lying for lying in found if lying.item.state is TrashState.WHOLE]
+        if whole:
+            return [max(whole, key=lambda lying: lying.item.set_aside_at)]
+        self._skip(name, "its removal has begun: it can't be restored" if found else "no such workspace is set aside")
+        return []
 
     def _give_back(self, tree: Tree) -> None:
+        if tree.begun:
+            self._end(tree, Outcome(tree.name, Result.SKIPPED, "its removal has begun: it can't be restored"))
+            return
         self._site.about_to_change()
         self._end(tree, put_back(self._site, tree, "restored on request"))
 
-    def purge(self, names: Sequence[bytes], older_than: float | None) -> Report:
-        wanted = set(names)
-        chosen = [lying for lying in self._lying if lying.item.state is TrashState.WHOLE]
-        if names:
-            for missing in dict.fromkeys(n for n in names if all(lying.item.name != n for lying in chosen)):
-                self._skip(missing, "no such workspace is set aside")
-            chosen = [lying for lying in chosen if lying.item.name in wanted]
-        else:
-            before = time.time() - (older_than or 0.0)
-            chosen = [lying for lying in chosen if lying.item.set_aside_at <= before and not self._unsaved(lying)]
-        return self._remove(chosen)
+    # --- purge ------------------------------------------------------------------------------------------------------
+
+    def purge(self, names: Sequence[bytes], older_than: float | None, items: Items | None) -> Report:
+        self._by_name = bool(names)
+        whole = [lying for lying in self._lying if lying.item.state is TrashState.WHOLE]
+        for missing in dict.fromkeys(name for name in names if all(lying.item.name != name for lying in whole)):
+            self._skip(missing, "no such workspace is set aside")
+        asked = bool(names) or items is not None or older_than is not None
+        before = time.time() - (older_than or 0.0)
+        chosen = [
+            lying
+            for lying in whole
+            if asked
+            and (not names or lying.item.name in names)
+            and (items is None or _is_item(lying, items))
+            and lying.item.set_aside_at <= before
+            and (self._by_name or not self._unsaved(lying))
+        ]
+        return self._remove([(lying, Left.REMOVE) for lying in chosen])
 
     def _unsaved(self, lying: Lying) -> bool:
         if Doubt.UNSAVED_WORK not in lying.item.doubts:
@@ -110,85 +149,144 @@ class _Reclaim:
         self._skip(lying.item.name, "stays set aside: it holds unsaved work and is purged only by name")
         return True
 
+    # --- resume -----------------------------------------------------------------------------------------------------
+
     def resume(self) -> Report:
-        return self._remove([lying for lying in self._lying if lying.item.unfinished])
+        return self._remove([(lying, lying.left) for lying in self._lying if lying.item.unfinished])
 
-    def _remove(self, chosen: Sequence[Lying]) -> Report:
-        """Removes trees after a trusted read that started after they were set aside; a live one goes back."""
+    # --- both -------------------------------------------------------------------------------------------------------
+
+    def _remove(self, chosen: Sequence[tuple[Lying, Left]]) -> Report:
+        """Finishes trees after a trusted read that starts now, so after they were set aside; a live one goes back."""
         self._site.evidence.snapshot_after_now()
-        removals = Removals(self._site, self._doubt, put_back_on_doubt=False)
-        with contextlib.ExitStack() as stack:
-            return self._run(chosen, lambda tree: self._judge(tree, removals), stack, removals)
+        self._removals = Removals(self._site, self._last_question, put_back_on_doubt=False)
+        steps = {Left.REMOVE: self._begin_removal, Left.CONFIRM: self._confirm, Left.PUT_BACK: self._give_up}
+        return self._run(((lying, steps[left]) for lying, left in chosen), "removing")
 
-    def _judge(self, tree: Tree, removals: Removals) -> None:
-        begun = tree.newest_change_ns is None
-        snapshot = self._site.evidence.fresh_snapshot()
-        verdict = judge_set_aside(self._site.evidence, tree.name, self._intents[tree], snapshot)
-        if verdict.status is Status.ORPHAN:
-            removals.start(tree)
-        elif verdict.status is Status.LIVE and begun:
-            self._end(tree, Outcome(tree.name, Result.CONFLICT, "its session is live again, but its removal had begun"))
-        elif verdict.status is Status.LIVE:
+    def _begin_removal(self, tree: Tree) -> None:
+        assert self._removals is not None
+        doubt = self._judged(tree)
+        if doubt is None:
+            return
+        if doubt:
+            self._end(tree, Outcome(tree.name, Result.SKIPPED, f"stays in the trash: {doubt}"))
+        else:
+            self._removals.wait_for_room()
+            self._removals.start(tree)
+
+    def _confirm(self, tree: Tree) -> None:
+        """A tree that was to stay set aside, and whose sweep died before it asked the registry again."""
+        doubt = self._judged(tree)
+        if doubt is None:
+            return
+        if doubt:
+            self._site.about_to_change()
+            self._end(tree, put_back(self._site, tree, doubt))
+        else:
+            self._adopt(tree)
+
+    def _give_up(self, tree: Tree) -> None:
+        """A tree that was about to be put back when its sweep died."""
+        self._site.about_to_change()
+        self._end(tree, put_back(self._site, tree, "the sweep that died was about to put it back"))
+
+    def _judged(self, tree: Tree) -> str | None:
+        """Why a tree must stay, '' where it need not; None where its session is live and the tree has ended so."""
+        verdict = self._verdict(tree)
+        if verdict.status is not Status.LIVE:
+            return self._difference(tree, verdict)
+        if tree.begun:
+            words = "its session is live again, but its removal had begun"
+            self._end(tree, Outcome(tree.name, Result.CONFLICT, words))
+        else:
             self._site.about_to_change()
             self._end(tree, put_back(self._site, tree, "its session is live again"))
-        else:
-            self._end(tree, Outcome(tree.name, Result.SKIPPED, f"stays in the trash: {verdict.reason}"))
+        return None
 
-    def _doubt(self, tree: Tree) -> str:
-        snapshot = self._site.evidence.fresh_snapshot()
-        verdict = judge_set_aside(self._site.evidence, tree.name, self._intents[tree], snapshot)
-        return "" if verdict.status is Status.ORPHAN else verdict.reason
+    def _last_question(self, tree: Tree, found: Discovery) -> str:
+        return self._difference(tree, self._verdict(tree, found))
 
-    def _run(
-        self,
-        chosen: Iterable[Lying],
-        step: Callable[[Tree], None],
-        stack: contextlib.ExitStack,
-        removals: Removals | None = None,
-    ) -> Report:
-        """Takes one tree after the other; what the removals began is waited for."""
+    def _verdict(self, tree: Tree, found: Discovery | None = None) -> Verdict:
+        evidence = self._site.evidence
+        used_by = self._site.users.user_of(tree.place, _LOOKED_WITHIN)
+        snapshot = evidence.fresh_snapshot()
+        return judge_set_aside(evidence, tree.name, tree.intent, snapshot, used_by=used_by, found=found)
+
+    def _difference(self, tree: Tree, verdict: Verdict) -> str:
+        if self._by_name and verdict.status is Status.ORPHAN:
+            return ""
+        return difference(tree.shown, verdict)
+
+    def _adopt(self, tree: Tree) -> None:
+        """Takes a confirmed tree over into this run, whose log tells that it is where it should be."""
+        mine = msgspec.structs.replace(tree.intent, at=time.time(), number=self._number)
+        self._number += 1
+        self._site.about_to_change()
+        self._site.write(mine)
+        whole, entry = self._site.sweep.whole, str(mine.number).encode()
+        with self._ground.pool.operation():
+            files.move(tree.entry, tree.directory.whole, entry, whole, tree.identity.inode)
+        now = time.time()
+        read_at = self._site.evidence.fresh_snapshot().started_at
+        self._site.write(SetAside(now, mine.number), Confirmed(now, (mine.number,), read_at))
+        self._end(tree, Outcome(tree.name, Result.SET_ASIDE, "can be restored from the trash"))
+
+    def _run(self, chosen: Iterable[tuple[Lying, Callable[[Tree], None]]], step: str) -> Report:
+        """Takes one tree after the other. Everything that was begun has ended when it returns or raises."""
+        self._progress.step = step
         problem = ""
         untouched: list[bytes] = []
-        self._progress.step = "removing" if removals else "restoring"
-        for lying in chosen:
-            if self._cancel.is_set() or problem or (removals and removals.problem):
-                untouched.append(lying.item.name)
-                continue
+        with contextlib.ExitStack() as stack:
             try:
-                tree = self._tree(lying, stack)
-                if tree is not None:
-                    step(tree)
-            except (Untrusted, VolumeError) as error:
-                problem = str(error)
-                untouched.append(lying.item.name)
-            except OSError as error:
-                self._skip(lying.item.name, f"stays in the trash: {words_of(error)}")
-        if removals is not None:
-            removals.wait()
-            problem = problem or removals.problem
+                for lying, do in chosen:
+                    problem = problem or (self._removals.problem if self._removals else "")
+                    if self._cancel.is_set() or problem:
+                        untouched.append(lying.item.name)
+                    else:
+                        problem = self._take(lying, do, stack)
+            except BaseException:
+                self._cancel.set()
+                raise
+            finally:
+                if self._removals is not None:
+                    self._removals.wait()
+        problem = problem or (self._removals.problem if self._removals else "")
         ending = Ending.CANCELLED if self._cancel.is_set() else Ending.STOPPED if problem else Ending.DONE
+        if ending is Ending.CANCELLED:
+            problem = ""
         outcomes = self._progress.all_outcomes()
         return self._site.report(outcomes, ending, problem=problem, untouched=tuple(untouched))
 
+    def _take(self, lying: Lying, do: Callable[[Tree], None], stack: contextlib.ExitStack) -> str:
+        """One tree; returns why no further one may be taken."""
+        tree = None
+        try:
+            tree = self._tree(lying, stack)
+            if tree is not None:
+                do(tree)
+        except (Untrusted, VolumeError) as error:
+            self._leave(lying, tree, words_of(error))
+            return words_of(error)
+        except OSError as error:
+            self._leave(lying, tree, words_of(error))
+        return ""
+
+    def _leave(self, lying: Lying, tree: Tree | None, why: str) -> None:
+        reason = f"stays in the trash: {why}"
+        if tree is None:
+            self._skip(lying.item.name, reason)
+        else:
+            self._end(tree, Outcome(tree.name, Result.SKIPPED, reason))
+
     def _tree(self, lying: Lying, stack: contextlib.ExitStack) -> Tree | None:
         item, intent = lying.item, lying.intent
-        if intent is None or item.problem:
+        if intent is None or (item.problem and self._removals is not None):
             self._skip(item.name, f"stays in the trash: {item.problem}")
             return None
         if item.sweep_id not in self._open:
             self._open[item.sweep_id] = stack.enter_context(self._site.control.open_sweep(item.sweep_id))
-        begun = item.state is TrashState.REMOVING
-        tree = Tree(
-            self._open[item.sweep_id],
-            item.number,
-            item.name,
-            intent.id,
-            identity_before(intent, self._ground.volume.device),
-            None if begun else intent.newest_change_ns,
-            intent.entries,
-            mode=intent.mode,
-        )
-        self._intents[tree] = intent
+        identity = identity_before(intent, self._ground.volume.device)
+        tree = Tree(self._open[item.sweep_id], intent, identity, begun=item.state is TrashState.REMOVING)
         self._progress.took(tree)
         return tree
 
@@ -198,3 +296,7 @@ class _Reclaim:
     def _end(self, tree: Tree, outcome: Outcome) -> None:
         if tree.end(outcome):
             self._site.told(outcome)
+
+
+def _is_item(lying: Lying, items: Items) -> bool:
+    return (lying.item.sweep_id, lying.item.number) in items

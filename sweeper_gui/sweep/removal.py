@@ -16,10 +16,13 @@ from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Untrusted
 from sweeper_gui.sweep.log import Name, Removing
 from sweeper_gui.sweep.site import Site
-from sweeper_gui.sweep.tree import Tree, put_back, words_of
+from sweeper_gui.sweep.tree import Tree, put_back
+from sweeper_gui.sweep.words import words_of
 
 #: Asked right before the first unlink: why a tree must not be removed, or an empty string.
-LastQuestion = Callable[[Tree], str]
+LastQuestion = Callable[[Tree, Discovery], str]
+#: So many trees at most are on their way at a time: what waits in the trash could be in its place still.
+MOST_PENDING = 20
 
 
 class Removals:
@@ -45,36 +48,31 @@ class Removals:
         with self._changed:
             self._pending.add(tree)
         tree.step = "checking"
-        begun = tree.newest_change_ns is None
-        directory = tree.directory.removing if begun else tree.directory.whole
-        self._guarded(tree, lambda: self._discover(tree, directory, begun))
+        self._guarded(tree, lambda: self._discover(tree))
 
-    def _discover(self, tree: Tree, directory: int, begun: bool) -> None:
+    def _discover(self, tree: Tree) -> None:
         discover(
             self._site.ground.pool,
-            directory,
+            tree.directory.removing if tree.begun else tree.directory.whole,
             tree.entry,
-            evidence_newest_ns=tree.newest_change_ns,
+            evidence_newest_ns=None if tree.begun else tree.intent.newest_change_ns,
             evidence_identity=tree.identity,
             now_ns=int(self._site.evidence.now().host * 1e9),
             cancel=self._cancel,
-            on_done=lambda found: self._guarded(tree, lambda: self._discovered(tree, found, begun)),
+            on_done=lambda found: self._guarded(tree, lambda: self._discovered(tree, found)),
         )
 
-    def _discovered(self, tree: Tree, found: Discovery, begun: bool) -> None:
-        tree.entries = found.entries
+    def _discovered(self, tree: Tree, found: Discovery) -> None:
         if self._cancel.is_set():
-            self._leave(tree, begun, "cancelled before its removal began")
+            self._leave(tree, "cancelled before its removal began")
             return
-        doubt = found.reason if not found.ok else self._ask(tree)
+        doubt = found.reason if not found.ok else self._ask(tree, found)
         if doubt:
-            self._leave(tree, begun, doubt)
+            self._leave(tree, doubt)
             return
-        if not begun:
-            source = "" if tree.directory.id == self._site.sweep.id else tree.directory.id
-            self._site.write(Removing(time.time(), tree.number, Name.of(tree.name), found.entries, source))
-            with self._site.ground.pool.operation():
-                files.rename_exclusively(tree.entry, tree.directory.whole, tree.entry, tree.directory.removing)
+        tree.entries = found.entries
+        if not tree.begun and not self._announced(tree, found):
+            return
         tree.step = "removing"
         remove(
             self._site.ground.pool,
@@ -86,20 +84,36 @@ class Removals:
             on_done=lambda result: self._guarded(tree, lambda: self._removed(tree, result)),
         )
 
-    def _ask(self, tree: Tree) -> str:
+    def _announced(self, tree: Tree, found: Discovery) -> bool:
+        """Writes the removal down and renames the tree to `removing/`; False where that failed: the tree has ended."""
+        inode = tree.identity.inode
+        try:
+            self._site.write(
+                Removing(time.time(), tree.number, Name.of(tree.name), found.entries, tree.source(self._site))
+            )
+            with self._site.ground.pool.operation():
+                files.move(tree.entry, tree.directory.whole, tree.entry, tree.directory.removing, inode)
+        except (OSError, VolumeError) as error:
+            if isinstance(error, VolumeError):
+                self.problem = self.problem or str(error)
+            self._leave(tree, f"its removal could not begin: {words_of(error)}")
+            return False
+        return True
+
+    def _ask(self, tree: Tree, found: Discovery) -> str:
         if self.problem:
             return self.problem
         try:
-            doubt = self._last_question(tree)
+            doubt = self._last_question(tree, found)
             if not doubt:
                 self._site.about_to_change()
-            return doubt
         except (Untrusted, VolumeError) as error:
             self.problem = str(error)
             return self.problem
+        return doubt
 
-    def _leave(self, tree: Tree, begun: bool, reason: str) -> None:
-        if begun:
+    def _leave(self, tree: Tree, reason: str) -> None:
+        if tree.begun:
             self._end(tree, Outcome(tree.name, Result.PARTLY_REMOVED, reason))
         elif self._put_back_on_doubt:
             self._end(tree, put_back(self._site, tree, reason))
@@ -109,15 +123,20 @@ class Removals:
     def _removed(self, tree: Tree, removal: Removal) -> None:
         entries, freed = removal.entries_removed, removal.bytes_freed
         if removal.complete:
-            outcome = Outcome(tree.name, Result.REMOVED, "", entries, freed)
-        else:
-            result = Result.PARTLY_REMOVED if entries or removal.cancelled else Result.FAILED
-            reason = "cancelled" if removal.cancelled else (removal.errors[0] if removal.errors else "not all removed")
-            outcome = Outcome(
-                tree.name, result, f"{reason}; the rest waits in the trash", entries, freed, removal.error_count,
-                removal.errors,
-            )  # fmt: skip
-        self._end(tree, outcome)
+            self._end(tree, Outcome(tree.name, Result.REMOVED, "", entries, freed), removal.modes)
+            return
+        result = Result.PARTLY_REMOVED if entries or removal.cancelled else Result.FAILED
+        reason = "cancelled" if removal.cancelled else (removal.errors[0] if removal.errors else "not all removed")
+        outcome = Outcome(
+            tree.name,
+            result,
+            f"{reason}; the rest waits in the trash",
+            entries,
+            freed,
+            removal.error_count,
+            removal.errors,
+        )
+        self._end(tree, outcome, removal.modes)
 
     def _guarded(self, tree: Tree, step: Callable[[], None]) -> None:
         """Runs a step; whatever goes wrong in it ends the tree with a reason, where it lies, and nothing else."""
@@ -126,26 +145,33 @@ class Removals:
         except Exception as error:  # noqa: BLE001 (it ends this tree, in words, and no other)
             if isinstance(error, VolumeError):
                 self.problem = self.problem or str(error)
+            words = words_of(error)
+            counters = tree.counters
             self._end(
                 tree,
                 Outcome(
-                    tree.name, Result.FAILED, f"stays in the trash: {words_of(error)}", tree.counters.entries,
-                    tree.counters.bytes, 1, (words_of(error),),
+                    tree.name, Result.FAILED, f"stays in the trash: {words}", counters.entries, counters.bytes, 1,
+                    (words,),
                 ),
             )  # fmt: skip
 
-    def _end(self, tree: Tree, outcome: Outcome) -> None:
+    def _end(self, tree: Tree, outcome: Outcome, modes: tuple[str, ...] = ()) -> None:
         if tree.end(outcome):
-            self._site.told(outcome)
+            self._site.told(outcome, modes)
         with self._changed:
             self._pending.discard(tree)
             self._changed.notify_all()
 
-    def wait_for_any(self, seconds: float | None = None) -> None:
+    def wait_for_room(self) -> None:
+        """Returns when fewer trees are on their way than may be."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._pending) < MOST_PENDING)
+
+    def wait_for_any(self) -> None:
         """Returns when a tree has ended since the call, at once if none is pending."""
         with self._changed:
             before = len(self._pending)
-            self._changed.wait_for(lambda: not self._pending or len(self._pending) < before, seconds)
+            self._changed.wait_for(lambda: not self._pending or len(self._pending) < before)
 
     def wait(self) -> None:
         """Returns when every tree has ended. A cancel ends them at their next entry."""

@@ -17,6 +17,8 @@ from sweeper_gui.sweep.evidence import Evidence
 from sweeper_gui.sweep.ground import Ground
 from sweeper_gui.sweep.log import Begun, Closed, Ended, Log, LogError, Record, Who, myself
 from sweeper_gui.sweep.trash import ids_in_trash
+from sweeper_gui.sweep.users import TrashUsers
+from sweeper_gui.sweep.words import words_of
 
 
 class Site:
@@ -36,6 +38,7 @@ class Site:
         self.who = who
         self.uid = uid
         self.lock_lost = False
+        self.users = TrashUsers(control.path)
         self._lock = lock
         self._log = log
         self._started = time.monotonic()
@@ -47,7 +50,8 @@ class Site:
         with self.ground.pool.operation():
             try:
                 self._lock.renew()
-            except LockLost:
+                self.control.check_unchanged(self.ground.volume)
+            except VolumeError:
                 self.lock_lost = True
                 raise
             self.ground.volume.check_unchanged()
@@ -60,10 +64,10 @@ class Site:
         except LogError as error:
             raise VolumeError(str(error), "check the volume's control directory") from error
 
-    def told(self, outcome: Outcome) -> Outcome:
+    def told(self, outcome: Outcome, modes: tuple[str, ...] = ()) -> Outcome:
         """Writes an outcome down. Where even that fails, the place of the tree still tells."""
         with contextlib.suppress(LogError), self.ground.pool.operation():
-            self._log.write(Ended.of(outcome))
+            self._log.write(Ended.of(outcome, modes))
         return outcome
 
     def report(
@@ -104,6 +108,14 @@ def open_site(ground: Ground, kind: str, options: dict[str, str], *, allow_empty
     Raises `VolumeError` and `LockHeld`; nothing on the volume outside the control directory has changed then.
     """
     with contextlib.ExitStack() as stack:
+        site = _prepared(stack, ground, kind, options, allow_empty)
+        yield site
+
+
+def _prepared(
+    stack: contextlib.ExitStack, ground: Ground, kind: str, options: dict[str, str], allow_empty: bool
+) -> Site:
+    try:
         ground.volume.check_unchanged()
         if ground.volume.mount.read_only:
             raise VolumeError(f"{ground.volume.shown} is mounted read-only", "mount it read-write")
@@ -118,7 +130,7 @@ def open_site(ground: Ground, kind: str, options: dict[str, str], *, allow_empty
         if ground.volume.depth == 1:  # deeper, each shard may be another matter, and the rename itself tells
             control.probe_rename(ground.volume, ground.volume.descriptor, sweep.whole)
         try:
-            log = stack.enter_context(contextlib.closing(Log(sweep, ground.log_fallback(sweep.id))))
+            log = stack.enter_context(contextlib.closing(Log(control, sweep, ground.log_fallback(sweep.id))))
         except LogError as error:
             raise VolumeError(str(error), "check the volume's control directory") from error
         ids = on_volume | ids_in_trash(ground, control)
@@ -137,12 +149,18 @@ def open_site(ground: Ground, kind: str, options: dict[str, str], *, allow_empty
                 clock_skew=round(probe.clock - probe.host_clock, 3),
             )
         )
-        yield site
+        control.keep_reserve()
+        return site
+    except OSError as error:
+        raise VolumeError(f"{ground.volume.shown} can't be swept: {words_of(error)}", "check the volume") from error
 
 
 def listed_ids(ground: Ground) -> frozenset[str]:
     """The ids of the directories on the volume. Raises `VolumeError`."""
     try:
-        return ground.directory_ids()
+        ids = ground.directory_ids()
     except OSError as error:
         raise VolumeError(f"{ground.volume.shown} can't be listed: {error.strerror}", "check the mount") from error
+    if ground.cancel.is_set():
+        raise VolumeError("cancelled before the volume was listed")
+    return ids

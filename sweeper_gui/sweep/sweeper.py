@@ -9,24 +9,27 @@ import msgspec
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Candidate, Plan
 from sweeper_gui.core.policy import Treatment
+from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.core.units import size_text
 from sweeper_gui.storage import files
-from sweeper_gui.storage.control import SWEEPS, WHOLE, Control
-from sweeper_gui.storage.inuse import user_of, uses_below
+from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.volume import VolumeError
-from sweeper_gui.sweep.evidence import Evidence, Untrusted
+from sweeper_gui.sweep.evidence import FRESH, Evidence, Untrusted
 from sweeper_gui.sweep.ground import Facts, Ground
 from sweeper_gui.sweep.log import Confirmed, Intent, SetAside, intent_of
 from sweeper_gui.sweep.progress import Progress
-from sweeper_gui.sweep.recheck import difference, judge_set_aside, recheck
+from sweeper_gui.sweep.recheck import difference, judge_set_aside, measured_anew, recheck
 from sweeper_gui.sweep.removal import Removals
 from sweeper_gui.sweep.site import Site, listed_ids, open_site
-from sweeper_gui.sweep.tree import Tree, immovable_mode, put_back, set_mode, words_of
+from sweeper_gui.sweep.tree import Tree, immovable_mode, intended_identity, put_back, set_mode
+from sweeper_gui.sweep.words import words_of
 
 #: At most so many workspaces are set aside before the registry is asked again.
 BATCH = 10
-
-_CANCELLED = "cancelled before its removal began"
+#: Before each removal the host's processes are looked at again, where the last look is older than so many seconds.
+_LOOKED_WITHIN = 2.0
+#: Outcomes that leave a workspace neither removed nor in its place.
+_IN_TRASH = frozenset({Result.CONFLICT, Result.PARTLY_REMOVED})
 
 
 def run_sweep(ground: Ground, plan: Plan, progress: Progress, options: dict[str, str]) -> Report:
@@ -52,7 +55,7 @@ def rehearse(ground: Ground, plan: Plan, progress: Progress) -> Report:
         if ground.cancel.is_set():
             break
         if share.fits(candidate):
-            problem = recheck(evidence, candidate, snapshot, facts).problem
+            problem = recheck(evidence, candidate, snapshot, facts)
             if not problem:
                 share.take(candidate)
             progress.ended([Outcome(candidate.name, Result.SKIPPED, problem or _would(candidate))])
@@ -104,22 +107,24 @@ class _Sweep:
         self._share = _Share(plan)
         self._waiting = list(plan.candidates)
         self._number = 0
-        self._intents: dict[int, Intent] = {}
-        self._verdicts = {candidate.name: candidate.verdict for candidate in plan.candidates}
         self._removals = Removals(site, self._last_question, put_back_on_doubt=True)
 
     def run(self) -> Report:
+        """Everything that was begun has ended when it returns or raises: the lock is held until then."""
         problem = ""
-        for refusal in _refusals(self._plan):
-            self._progress.ended([self._site.told(refusal)])
         try:
+            for refusal in _refusals(self._plan):
+                self._progress.ended([self._site.told(refusal)])
             self._take_all()
-        except (Untrusted, VolumeError) as error:
-            problem = str(error)
-        self._progress.step = "removing"
-        self._removals.wait()
-        problem = problem or self._removals.problem
-        return self._report(problem)
+        except (Untrusted, VolumeError, OSError) as error:
+            problem = words_of(error)
+        except BaseException:
+            self._cancel.set()
+            raise
+        finally:
+            self._progress.step = "removing"
+            self._removals.wait()
+        return self._report(problem or self._removals.problem)
 
     def _report(self, problem: str) -> Report:
         outcomes = self._progress.all_outcomes()
@@ -128,13 +133,18 @@ class _Sweep:
             ending, problem = Ending.CANCELLED, ""
         elif problem:
             ending = Ending.STOPPED
-        done = sum(outcome.done for outcome in outcomes)
+        gone = sum(outcome.done or outcome.result in _IN_TRASH for outcome in outcomes)
         reached = {outcome.name for outcome in outcomes}
-        untouched = (
-            tuple(c.name for c in self._plan.chosen if c.name not in reached) if ending is not Ending.DONE else ()
+        left = tuple(candidate.name for candidate in self._plan.chosen if candidate.name not in reached)
+        return self._site.report(
+            outcomes,
+            ending,
+            problem=problem,
+            untouched=() if ending is Ending.DONE else left,
+            remaining=max(0, self._plan.remaining_orphans - gone),
         )
-        remaining = max(0, self._plan.remaining_orphans - done)
-        return self._site.report(outcomes, ending, problem=problem, untouched=untouched, remaining=remaining)
+
+    # --- which, and how many ----------------------------------------------------------------------------------------
 
     def _take_all(self) -> None:
         """Batch after batch until the cap is filled by successes; a failure gives its place to the next candidate."""
@@ -143,10 +153,11 @@ class _Sweep:
             batch = self._next_batch()
             if batch:
                 self._progress.step = "setting aside"
+                self._removals.wait_for_room()
                 self._take(batch)
             elif self._removals.pending:
                 self._progress.step = "removing"
-                self._removals.wait_for_any(1.0)
+                self._removals.wait_for_any()
             elif not self._settle():
                 return
 
@@ -169,36 +180,51 @@ class _Sweep:
                 batch.append(candidate)
         return batch
 
+    # --- set aside --------------------------------------------------------------------------------------------------
+
     def _take(self, batch: Sequence[Candidate]) -> None:
+        """Rechecks a batch, sets it aside, confirms it, and sends it on its way to be removed."""
+        measured = [candidate for candidate in batch if self._measured(candidate)]
+        if self._cancel.is_set():
+            return
         snapshot = self._evidence.fresh_snapshot()
-        self._site.bind()
+        if not snapshot.problems:  # an empty one that is allowed for these names binds nothing
+            self._site.bind()
         self._evidence.look_at_clock()
-        facts = self._ground.facts()
-        passed = [c for c in (self._rechecked(candidate, facts) for candidate in batch) if c is not None]
+        passed = self._recheck(measured, snapshot, self._ground.facts())
         if not passed or self._cancel.is_set():
             return
         self._site.about_to_change()
-        intents = [self._announced(candidate, snapshot.started_at) for candidate in passed]
+        intents = [self._intended(candidate, snapshot.started_at) for candidate in passed]
         self._site.write(*intents)
         trees: list[Tree] = []
         try:
             for candidate, intent in zip(passed, intents, strict=True):
                 if not self._cancel.is_set():
-                    trees += self._set_aside(candidate, intent)
-            self._confirm(trees)
+                    self._set_aside(candidate, intent, trees)
+            self._confirm([tree for tree in trees if tree.outcome is None])
         finally:
             self._put_back_rest(trees)
 
-    def _rechecked(self, candidate: Candidate, facts: Facts) -> Candidate | None:
-        try:
-            found = recheck(self._evidence, candidate, self._evidence.fresh_snapshot(), facts)
-        except OSError as error:
-            self._skip(candidate, words_of(error))
-            return None
-        if found.problem:
+    def _measured(self, candidate: Candidate) -> bool:
+        if self._cancel.is_set():
+            return False
+        found = measured_anew(self._evidence, candidate)
+        if found.problem and not self._cancel.is_set():
             self._skip(candidate, found.problem)
-            return None
-        return found.candidate
+        return not found.problem
+
+    def _recheck(self, batch: Sequence[Candidate], snapshot: Snapshot, facts: Facts) -> list[Candidate]:
+        passed = []
+        for candidate in batch:
+            if self._cancel.is_set():
+                return []
+            problem = recheck(self._evidence, candidate, snapshot, facts)
+            if problem:
+                self._skip(candidate, problem)
+            else:
+                passed.append(candidate)
+        return passed
 
     def _skip(self, candidate: Candidate, reason: str, result: Result = Result.SKIPPED) -> None:
         self._share.give_back(candidate.name)
@@ -206,68 +232,69 @@ class _Sweep:
         outcome = Outcome(candidate.name, result, reason, error_count=len(errors), errors=errors)
         self._progress.ended([self._site.told(outcome)])
 
-    def _announced(self, candidate: Candidate, read_at: float) -> Intent:
+    def _intended(self, candidate: Candidate, read_at: float) -> Intent:
         intent = intent_of(self._number, candidate, read_at)
-        self._intents[self._number] = intent
         self._number += 1
         return intent
 
-    def _set_aside(self, candidate: Candidate, intent: Intent) -> list[Tree]:
-        """One rename into the trash, and a look at what was renamed: the tree, or nothing."""
-        identity = candidate.workspace.identity
-        assert identity is not None
-        tree = Tree(
-            self._site.sweep, intent.number, candidate.name, intent.id, identity, intent.newest_change_ns,
-            candidate.usage.entries, candidate.treatment,
-        )  # fmt: skip
+    def _set_aside(self, candidate: Candidate, intent: Intent, trees: list[Tree]) -> None:
+        """One rename into the trash, and a look at what was renamed: only what was meant stays there."""
+        tree = Tree(self._site.sweep, intent, intended_identity(candidate))
         try:
-            self._rename(tree, intent)
-        except OSError as error:
+            self._rename(tree)
+        except (OSError, VolumeError) as error:
             gone = isinstance(error, FileNotFoundError)
             self._skip(candidate, f"can't be set aside: {words_of(error)}", Result.SKIPPED if gone else Result.FAILED)
-            return []
+            return
+        trees.append(tree)
         self._progress.took(tree)
-        try:
-            descriptor = files.open_directory(tree.entry, self._site.sweep.whole)
-        except OSError:
-            self._end(tree, put_back(self._site, tree, "something else had taken its name at the last moment"))
-            return []
-        try:
-            found = files.identity_of(os.fstat(descriptor))
-        finally:
-            os.close(descriptor)
-        if not found.same_inode(identity) or found.mtime_ns != identity.mtime_ns:
-            self._end(tree, put_back(self._site, tree, "another directory had taken its name at the last moment"))
-            return []
-        return [tree]
+        doubt = self._look_at(tree)
+        if doubt:
+            self._end(tree, put_back(self._site, tree, doubt))
 
-    def _rename(self, tree: Tree, intent: Intent) -> None:
-        basename = tree.name.rpartition(b"/")[2]
+    def _rename(self, tree: Tree) -> None:
+        whole, inode = self._site.sweep.whole, tree.identity.inode
         with self._ground.pool.operation(), self._ground.volume.parent_of(tree.name) as parent:
             try:
-                files.rename_exclusively(basename, parent, tree.entry, self._site.sweep.whole)
+                files.move(tree.basename, parent, tree.entry, whole, inode)
             except PermissionError:
-                tree.mode = immovable_mode(basename, parent, self._site.uid)
-                if tree.mode is None:
+                mode = immovable_mode(tree.basename, parent, self._site.uid)
+                if mode is None:
                     raise
-                self._site.write(msgspec.structs.replace(intent, mode=tree.mode))
-                set_mode(basename, parent, tree.mode | 0o700, intent.inode)
-                files.rename_exclusively(basename, parent, tree.entry, self._site.sweep.whole)
+                self._site.write(msgspec.structs.replace(tree.intent, mode=mode))
+                set_mode(tree.basename, parent, mode | 0o700, inode)
+                tree.mode = mode
+                try:
+                    files.move(tree.basename, parent, tree.entry, whole, inode)
+                except OSError:
+                    set_mode(tree.basename, parent, mode, inode)
+                    raise
+
+    def _look_at(self, tree: Tree) -> str:
+        """Whether the very directory that was shown has been renamed; what is wrong, or ''."""
+        try:
+            descriptor = files.open_directory(tree.entry, self._site.sweep.whole)
+            try:
+                found = files.identity_of(os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return f"something else had taken its name at the last moment, or it can't be read: {words_of(error)}"
+        if not found.same_inode(tree.identity) or found.mtime_ns != tree.identity.mtime_ns:
+            return "another directory had taken its name at the last moment"
+        return ""
+
+    # --- confirm ----------------------------------------------------------------------------------------------------
 
     def _confirm(self, trees: Sequence[Tree]) -> None:
         """Asks the registry once more, after the renames, and the host who uses them."""
-        if not trees:
+        if not trees or self._cancel.is_set():
             return
         self._site.write(*(SetAside(time.time(), tree.number) for tree in trees))
         snapshot = self._evidence.snapshot_after_now()
-        tops = {tree: whole_path(self._site.control, tree) for tree in trees}
-        uses = uses_below(list(tops.values()))
         confirmed: list[Tree] = []
         for tree in trees:
-            verdict = judge_set_aside(
-                self._evidence, tree.name, self._intents[tree.number], snapshot, user_of(tops[tree], uses)
-            )
-            problem = difference(self._verdicts[tree.name], verdict)
+            problem = self._doubt(tree, snapshot, looked_within=0.0 if tree is trees[0] else FRESH)
             if problem:
                 self._end(tree, put_back(self._site, tree, problem))
             else:
@@ -282,7 +309,8 @@ class _Sweep:
 
     def _put_back_rest(self, trees: Sequence[Tree]) -> None:
         """Whatever was set aside and neither ended nor went on, because the batch was broken off, goes back."""
-        reason = _CANCELLED if self._cancel.is_set() else "the sweep was stopped before it was confirmed"
+        cancelled = self._cancel.is_set()
+        reason = "cancelled before its removal began" if cancelled else "the sweep stopped before it was confirmed"
         for tree in trees:
             if tree.outcome is None and tree.step == "set-aside":
                 self._end(tree, put_back(self._site, tree, reason))
@@ -291,13 +319,13 @@ class _Sweep:
         if tree.end(outcome):
             self._site.told(outcome)
 
-    def _last_question(self, tree: Tree) -> str:
-        """Right before the first unlink: the registry's word may not be older than a recheck allows."""
-        snapshot = self._evidence.fresh_snapshot()
-        verdict = judge_set_aside(self._evidence, tree.name, self._intents[tree.number], snapshot)
-        return difference(self._verdicts[tree.name], verdict)
+    # --- remove -----------------------------------------------------------------------------------------------------
 
+    def _last_question(self, tree: Tree, found: Discovery) -> str:
+        """Right before the first unlink: nothing that is asked here may be answered by what is older than a recheck."""
+        return self._doubt(tree, self._evidence.fresh_snapshot(), looked_within=_LOOKED_WITHIN, found=found)
 
-def whole_path(control: Control, tree: Tree) -> bytes:
-    """The absolute path of a whole tree, to be compared with what processes use; never to open it."""
-    return b"/".join((control.path, SWEEPS, os.fsencode(tree.directory.id), WHOLE, tree.entry))
+    def _doubt(self, tree: Tree, snapshot: Snapshot, *, looked_within: float, found: Discovery | None = None) -> str:
+        used_by = self._site.users.user_of(tree.place, looked_within)
+        verdict = judge_set_aside(self._evidence, tree.name, tree.intent, snapshot, used_by=used_by, found=found)
+        return difference(tree.shown, verdict)

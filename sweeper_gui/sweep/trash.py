@@ -1,7 +1,8 @@
 """What lies in a volume's trash, read from where things are and from the logs that put them there."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 
 import msgspec
 
@@ -10,7 +11,20 @@ from sweeper_gui.core.outcome import TrashItem, TrashState
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.storage.control import REMOVING, WHOLE, Control, SweepDirectory
 from sweeper_gui.sweep.ground import Ground
-from sweeper_gui.sweep.log import Intent, ReadLog, SetAside, read_log
+from sweeper_gui.sweep.log import Confirmed, Ended, Intent, ReadLog, Record, Restoring, SetAside, read_log
+from sweeper_gui.sweep.words import words_of
+
+
+class Left(StrEnum):
+    """What a run that did not come to its end left to be done with a tree."""
+
+    NOTHING = "nothing"
+    #: its removal, begun or confirmed
+    REMOVE = "remove"
+    #: the confirmation; then it stays set aside
+    CONFIRM = "confirm"
+    #: putting it back had been announced
+    PUT_BACK = "put back"
 
 
 class Lying(msgspec.Struct, frozen=True):
@@ -18,6 +32,7 @@ class Lying(msgspec.Struct, frozen=True):
 
     item: TrashItem
     intent: Intent | None
+    left: Left = Left.NOTHING
 
 
 def items_of(control: Control, ground: Ground) -> Iterator[TrashItem]:
@@ -32,7 +47,7 @@ def lying_in(control: Control, ground: Ground) -> Iterator[Lying]:
             with control.open_sweep(sweep_id) as sweep:
                 yield from _of_sweep(sweep, ground)
         except OSError as error:
-            yield Lying(_unreadable(sweep_id, f"the sweep's directory can't be read: {error.strerror}"), None)
+            yield Lying(_unreadable(sweep_id, f"the sweep's directory can't be read: {words_of(error)}"), None)
 
 
 def ids_in_trash(ground: Ground, control: Control | None = None) -> frozenset[str]:
@@ -56,20 +71,34 @@ def _of_sweep(sweep: SweepDirectory, ground: Ground) -> Iterator[Lying]:
     intents = log.intents()
     for number, state in places:
         intent = intents.get(number)
-        item = _item(sweep.id, number, state, log, intent, ground)
-        yield Lying(item, intent)
+        if intent is None or log.begun is None:
+            problem = log.damaged or "its log does not tell what it was"
+            yield Lying(_unreadable(sweep.id, problem, number, state), None)
+        else:
+            left = Left.REMOVE if state is TrashState.REMOVING else _left(log.records, intent)
+            yield Lying(_item(sweep.id, state, log, intent, left, ground), intent, left)
 
 
-def _item(
-    sweep_id: str, number: int, state: TrashState, log: ReadLog, intent: Intent | None, ground: Ground
-) -> TrashItem:
-    if intent is None or log.begun is None:
-        problem = log.damaged or "its log does not tell what it was"
-        return _unreadable(sweep_id, problem, number, state)
-    at = next((r.at for r in log.records if isinstance(r, SetAside) and r.number == number), intent.at)
+def _left(records: Sequence[Record], intent: Intent) -> Left:
+    """What is left to be done with a whole tree, as the records of its sweep tell."""
+    left = Left.REMOVE if intent.treatment is Treatment.REMOVE else Left.CONFIRM
+    for record in records:
+        if isinstance(record, Confirmed) and intent.number in record.numbers and left is Left.CONFIRM:
+            left = Left.NOTHING
+        elif isinstance(record, Restoring) and record.number == intent.number and not record.source:
+            left = Left.PUT_BACK
+        elif isinstance(record, Ended) and bytes(record.name) == bytes(intent.name):
+            return Left.NOTHING  # it ended where it lies: what comes next is for a person to say
+    return left
+
+
+def _item(sweep_id: str, state: TrashState, log: ReadLog, intent: Intent, left: Left, ground: Ground) -> TrashItem:
+    assert log.begun is not None
+    renamed = (r.at for r in log.records if isinstance(r, SetAside) and r.number == intent.number)
+    at = next(renamed, intent.at)
     return TrashItem(
         sweep_id=sweep_id,
-        number=number,
+        number=intent.number,
         name=bytes(intent.name),
         state=state,
         set_aside_at=at,
@@ -79,8 +108,8 @@ def _item(
         entries=intent.entries,
         reason=intent.reason,
         doubts=intent.doubts,
-        unfinished=state is TrashState.REMOVING or intent.treatment is Treatment.REMOVE,
-        problem=log.damaged,
+        unfinished=left is not Left.NOTHING,
+        problem=f"{log.damaged}: it can be restored, and nothing else" if log.damaged else "",
     )
 
 

@@ -1,51 +1,39 @@
 """One workspace on its way through the protocol, and the way back."""
 
-import errno
 import os
 import stat
 import time
 from threading import Lock as ThreadLock
 
-from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Outcome, Result
+from sweeper_gui.core.plan import Candidate
 from sweeper_gui.core.policy import Treatment
+from sweeper_gui.core.verdict import Doubt, Status, Verdict
 from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage import files
-from sweeper_gui.storage.control import SweepDirectory
+from sweeper_gui.storage.control import REMOVING, WHOLE, SweepDirectory
 from sweeper_gui.storage.measure import Counters
 from sweeper_gui.storage.volume import VolumeError
-from sweeper_gui.sweep.log import Name, Restoring
+from sweeper_gui.sweep.log import Intent, Name, Restoring
 from sweeper_gui.sweep.site import Site
+from sweeper_gui.sweep.words import words_of
 
 
 class Tree:
     """A set-aside workspace: where it lies, on which evidence, and how far it is.
 
-    `newest_change_ns` is the newest change that the evidence knows, None where everything is allowed because the
-    removal has begun before. `mode` is the top's mode before it was changed. `outcome` is set once, at the end.
+    `intent` is what the log says of it. `begun` says that its removal had begun before this run: it lies in
+    `removing/`, has been changed by that, and is never put back. `outcome` is set once, at the end.
     """
 
-    def __init__(
-        self,
-        directory: SweepDirectory,
-        number: int,
-        name: bytes,
-        id_: str,
-        identity: Identity | None,
-        newest_change_ns: int | None,
-        entries: int,
-        treatment: Treatment = Treatment.REMOVE,
-        mode: int | None = None,
-    ) -> None:
+    def __init__(self, directory: SweepDirectory, intent: Intent, identity: Identity, *, begun: bool = False) -> None:
         self.directory = directory
-        self.number = number
-        self.name = name
-        self.id = id_
+        self.intent = intent
         self.identity = identity
-        self.newest_change_ns = newest_change_ns
-        self.entries = entries
-        self.treatment = treatment
-        self.mode = mode
+        self.begun = begun
+        #: the top's mode before it was made movable
+        self.mode = intent.mode
+        self.entries = intent.entries
         self.counters = Counters()
         self.step = "set-aside"
         self.outcome: Outcome | None = None
@@ -54,9 +42,44 @@ class Tree:
         self._ending = ThreadLock()
 
     @property
+    def name(self) -> bytes:
+        """The workspace's path below the root."""
+        return bytes(self.intent.name)
+
+    @property
+    def basename(self) -> bytes:
+        """The last component of the name."""
+        return self.name.rpartition(b"/")[2]
+
+    @property
+    def number(self) -> int:
+        """Its number in the sweep that set it aside."""
+        return self.intent.number
+
+    @property
     def entry(self) -> bytes:
         """Its name in `whole/` or `removing/`."""
         return str(self.number).encode()
+
+    @property
+    def treatment(self) -> Treatment:
+        """The most that may be done with it."""
+        return self.intent.treatment
+
+    @property
+    def shown(self) -> Verdict:
+        """The verdict that it was set aside on."""
+        return Verdict(Status.ORPHAN, self.intent.reason, tuple(Doubt(doubt) for doubt in self.intent.doubts))
+
+    @property
+    def place(self) -> bytes:
+        """Where it lies below `sweeps/`, to be compared with what processes use; never to open it."""
+        inner = REMOVING if self.begun or self.step == "removing" else WHOLE
+        return b"/".join((os.fsencode(self.directory.id), inner, self.entry))
+
+    def source(self, site: Site) -> str:
+        """The sweep that set it aside, where that is not the one of this run."""
+        return "" if self.directory.id == site.sweep.id else self.directory.id
 
     def end(self, outcome: Outcome) -> bool:
         """Sets the outcome; False where it had one already."""
@@ -68,29 +91,49 @@ class Tree:
             return True
 
 
+def intended_identity(candidate: Candidate) -> Identity:
+    """The identity that a planned workspace was shown with."""
+    assert candidate.workspace.identity is not None
+    return candidate.workspace.identity
+
+
 def put_back(site: Site, tree: Tree, reason: str) -> Outcome:
-    """Renames a whole tree back to its place, and never over anything. The outcome is not written down yet."""
+    """Renames a whole tree back to its place, and never over anything. The outcome is not written down yet.
+
+    It does so even where the log takes no more records: in its place it is safe, and its place is what tells.
+    """
     if site.lock_lost:
-        return Outcome(tree.name, Result.FAILED, f"{reason}; it stays set aside, because the lock is lost", 0, 0, 1)
-    source = "" if tree.directory.id == site.sweep.id else tree.directory.id
+        return _stays(tree, reason, "the lock is lost")
     try:
-        site.write(Restoring(time.time(), tree.number, Name.of(tree.name), reason, source))
+        site.write(Restoring(time.time(), tree.number, Name.of(tree.name), reason, tree.source(site)))
+    except VolumeError:
+        reason += " (the log could not be written)"
+    try:
         with site.ground.pool.operation(), site.ground.volume.parent_of(tree.name) as parent:
-            basename = tree.name.rpartition(b"/")[2]
-            files.rename_exclusively(tree.entry, tree.directory.whole, basename, parent)
-            if tree.mode is not None and tree.identity is not None:
-                set_mode(basename, parent, tree.mode, tree.identity.inode)
+            files.move(tree.entry, tree.directory.whole, tree.basename, parent, tree.identity.inode)
+            note = _old_mode(tree, parent)
     except files.NameTaken:
-        return Outcome(
-            tree.name, Result.CONFLICT, f"{reason}; it stays set aside, because its name is taken by another entry"
-        )
+        taken = f"{reason}; it stays set aside, because its name is taken by another entry"
+        return Outcome(tree.name, Result.CONFLICT, taken)
     except (OSError, VolumeError) as error:
-        words = error.strerror if isinstance(error, OSError) else str(error)
-        return Outcome(
-            tree.name, Result.FAILED, f"{reason}; it stays set aside, because it can't be put back: {words}", 0, 0, 1,
-            (words or "",),
-        )  # fmt: skip
-    return Outcome(tree.name, Result.RESTORED, reason)
+        return _stays(tree, reason, words_of(error))
+    return Outcome(tree.name, Result.RESTORED, reason + note)
+
+
+def _stays(tree: Tree, reason: str, why: str) -> Outcome:
+    words = f"{reason}; it stays set aside and could not be put back: {why}"
+    return Outcome(tree.name, Result.FAILED, words, error_count=1, errors=(why,))
+
+
+def _old_mode(tree: Tree, parent: int) -> str:
+    """Gives the top the mode that it had; what to say where that fails."""
+    if tree.mode is None:
+        return ""
+    try:
+        set_mode(tree.basename, parent, tree.mode, tree.identity.inode)
+    except OSError as error:
+        return f"; its mode was {tree.mode:04o} and could not be set again: {words_of(error)}"
+    return ""
 
 
 def immovable_mode(name: bytes, parent: int, uid: int) -> int | None:
@@ -108,17 +151,7 @@ def set_mode(name: bytes, parent: int, mode: int, inode: int) -> None:
     descriptor = files.open_directory(name, parent)
     try:
         if os.fstat(descriptor).st_ino != inode:
-            raise OSError(errno.ESTALE, "another directory has taken the name", name)
+            raise FileNotFoundError(2, "another directory has taken the name", name)
         os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
-
-
-def words_of(error: Exception) -> str:
-    """An error as a sentence for an outcome."""
-    if isinstance(error, OSError):
-        if error.errno == errno.ENOENT:
-            return "it is gone"
-        where = f" ({visible(error.filename)})" if isinstance(error.filename, bytes | str) else ""
-        return f"{error.strerror or error}{where}"
-    return str(error)

@@ -75,6 +75,10 @@ class FakeVolume:
         """The session is deleted now, softly."""
         self._execute("UPDATE collab_session SET deleted_at = ? WHERE id = ?", int(time.time() * 1000), id_)
 
+    def forget_session(self, id_: str) -> None:
+        """The row is gone."""
+        self._execute("DELETE FROM collab_session WHERE id = ?", id_)
+
     def revive_session(self, id_: str) -> None:
         """The session is live again."""
         self._execute("UPDATE collab_session SET deleted_at = NULL WHERE id = ?", id_)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweeper_gui.core.outcome import Outcome, Report, TrashItem
+from sweeper_gui.core.outcome import Outcome, PastSweep, Report, TrashItem
 from sweeper_gui.core.plan import Plan, Request
 from sweeper_gui.core.row import Row
 from sweeper_gui.engine.book import Book
@@ -34,12 +34,16 @@ class Rig:
         self.book = Book()
         self.config = directory / "sweeper.toml"
         self.policy = {"min_age": "0s"}
-        self.more = ""
+        self.group = ""
+        #: False once the settings are to stay as they are, on a full volume
+        self.write_settings = True
 
     @property
     def settings(self) -> Settings:
-        self.config.write_text(self.volume.settings(**self.policy) + self.more)
-        self.config.chmod(0o600)
+        if self.write_settings:
+            text = self.volume.settings(**self.policy)
+            self.config.write_text(text.replace("[volume]", f'[volume]\ncontrol_group = "{self.group}"', 1))
+            self.config.chmod(0o600)
         return load_settings(config=self.config)
 
     @contextmanager
@@ -74,9 +78,9 @@ class Rig:
         with self.ground() as ground:
             return reclaim.restore(ground, [os.fsencode(name) for name in names], Progress(0, 0))
 
-    def purge(self, *names: str, older_than: float | None = None) -> Report:
+    def purge(self, *names: str, older_than: float | None = None, items: set[tuple[str, int]] | None = None) -> Report:
         with self.ground() as ground:
-            return reclaim.purge(ground, [os.fsencode(name) for name in names], older_than, Progress(0, 0))
+            return reclaim.purge(ground, [os.fsencode(n) for n in names], older_than, Progress(0, 0), items=items)
 
     def resume(self) -> Report:
         with self.ground() as ground:
@@ -94,7 +98,7 @@ class Rig:
             with control:
                 return list(items_of(control, ground))
 
-    def history(self) -> list[object]:
+    def history(self) -> list[PastSweep]:
         with self.ground() as ground:
             control = Control.open_existing(ground.volume, ground.settings.volume)
             assert control is not None

@@ -1,0 +1,240 @@
+"""Restore, purge and resume: what lies in the trash is judged anew, and a live one goes back."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweeper_gui.core.outcome import Ending, Report, TrashItem
+from sweeper_gui.storage.remove import Removal, RemovalOutcome
+from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep import removal, sweeper
+from sweeper_gui.sweep.evidence import Untrusted
+from tests.support.trees import fingerprint
+from tests.sweep.rig import Rig, outcome_of, results
+
+_CUT_OFF = Removal(RemovalOutcome.CANCELLED, 1, 4096)
+
+
+class PowerCut(BaseException):
+    """Ends a sweep where it is, and with it the process as far as the volume can tell."""
+
+
+@pytest.fixture
+def filled(rig: Rig) -> Rig:
+    rig.volume.live("live-0", 10)
+    for number in range(3):
+        rig.volume.deleted(f"gone-{number}", 10)
+    rig.volume.unexplained("lost-0", 10)
+    return rig
+
+
+@pytest.fixture
+def cut(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sweeps, and cuts the power at a step; put back is what a dead process does not do."""
+
+    def sweep_until(step: str, *names: str, **request: object) -> None:
+        def die(*_: object, **__: object) -> None:
+            raise PowerCut
+
+        plan = filled.plan(*names, **request)
+        with monkeypatch.context() as patch:
+            patch.setattr(sweeper._Sweep, "_put_back_rest", lambda *_: None)
+            patch.setattr(*{"confirm": (sweeper._Sweep, "_confirm"), "remove": (removal.Removals, "start")}[step], die)
+            with pytest.raises(PowerCut):
+                filled.sweep(plan)
+        filled.cancel.clear()
+
+    return sweep_until
+
+
+def by_name(rig: Rig) -> dict[str, TrashItem]:
+    return {item.name.decode(): item for item in rig.trash()}
+
+
+def test_restore_puts_back_what_was_there_and_never_over_anything(filled: Rig) -> None:
+    before = fingerprint(filled.volume.root / "gone-0")
+    filled.sweep(filled.plan("gone-0", "gone-1", set_aside=True))
+    (filled.volume.root / "gone-1").mkdir()
+    report = filled.restore("gone-0", "gone-1", "nowhere")
+    assert results(report) == {"gone-0": "restored", "gone-1": "conflict", "nowhere": "skipped"}
+    assert fingerprint(filled.volume.root / "gone-0") == before
+    assert set(by_name(filled)) == {"gone-1"}
+    (filled.volume.root / "gone-1").rmdir()
+    assert results(filled.restore("gone-1")) == {"gone-1": "restored"}
+
+
+def test_purge_takes_what_was_asked_for_and_nothing_else(filled: Rig) -> None:
+    filled.sweep(filled.plan("gone-0", "gone-1", "lost-0", set_aside=True))
+    assert results(filled.purge()) == {}
+    assert results(filled.purge(older_than=3600)) == {}
+    item = by_name(filled)["gone-1"]
+    assert results(filled.purge(items={(item.sweep_id, item.number)})) == {"gone-1": "removed"}
+    assert results(filled.purge("gone-0", "nowhere")) == {"gone-0": "removed", "nowhere": "skipped"}
+    assert results(filled.purge(older_than=0)) == {"lost-0": "removed"}
+
+
+@pytest.mark.parametrize("act", [lambda r: r.purge(older_than=0), lambda r: r.purge("gone-0")])
+def test_revived_session_gets_its_workspace_back(filled: Rig, act: Callable[[Rig], Report]) -> None:
+    filled.sweep(filled.plan("gone-0", set_aside=True))
+    filled.volume.revive_session("gone-0")
+    assert results(act(filled)) == {"gone-0": "restored"}
+    assert (filled.volume.root / "gone-0").is_dir()
+
+
+def test_registry_that_fails_keeps_the_trash(filled: Rig) -> None:
+    filled.sweep(filled.plan("gone-0", set_aside=True))
+    filled.volume.database.rename(filled.volume.database.with_suffix(".moved"))
+    with pytest.raises(Untrusted):
+        filled.purge("gone-0")
+    assert set(by_name(filled)) == {"gone-0"}
+
+
+def test_what_a_process_still_has_open_is_not_purged(filled: Rig) -> None:
+    filled.sweep(filled.plan("gone-0", set_aside=True))
+    item = by_name(filled)["gone-0"]
+    inside = filled.control_dir / "sweeps" / item.sweep_id / "whole" / str(item.number) / "repo"
+    with subprocess.Popen(["sleep", "60"], cwd=inside) as worker:
+        report = filled.purge("gone-0")
+        worker.kill()
+    assert results(report) == {"gone-0": "skipped"}
+    assert "sleep" in outcome_of(report, "gone-0").reason
+
+
+def test_what_was_written_after_it_was_set_aside_is_not_purged(filled: Rig) -> None:
+    filled.sweep(filled.plan("gone-0", set_aside=True))
+    item = by_name(filled)["gone-0"]
+    (filled.control_dir / "sweeps" / item.sweep_id / "whole" / str(item.number) / "repo" / "late").write_text("work")
+    report = filled.purge("gone-0")
+    assert results(report) == {"gone-0": "skipped"}
+    assert "changed" in outcome_of(report, "gone-0").reason
+
+
+def test_live_session_that_turns_out_to_be_a_child_keeps_it(filled: Rig) -> None:
+    filled.volume.deleted("shard", 3)
+    (filled.volume.root / "shard" / "sess-1").mkdir()
+    filled.sweep(filled.plan("shard", set_aside=True))
+    filled.volume.session("sess-1")
+    report = filled.purge("shard")
+    assert results(report) == {"shard": "skipped"}
+    assert "sess-1" in outcome_of(report, "shard").reason
+
+
+def test_resume_finishes_what_was_to_be_removed(filled: Rig, cut: Callable[..., None]) -> None:
+    cut("remove", "gone-0", "gone-1")
+    assert all(item.unfinished for item in filled.trash())
+    assert results(filled.resume()) == {"gone-0": "removed", "gone-1": "removed"}
+    assert filled.trash() == []
+
+
+def test_resume_asks_for_what_was_never_confirmed(filled: Rig, cut: Callable[..., None]) -> None:
+    """Killed between the rename and the confirmation, of one that was only to be set aside."""
+    cut("confirm", "lost-0")
+    assert by_name(filled)["lost-0"].unfinished
+    assert results(filled.resume()) == {"lost-0": "set-aside"}
+    assert not by_name(filled)["lost-0"].unfinished
+    assert results(filled.resume()) == {}
+    assert results(filled.restore("lost-0")) == {"lost-0": "restored"}
+
+
+def test_resume_gives_an_unconfirmed_live_one_back(filled: Rig, cut: Callable[..., None]) -> None:
+    cut("confirm", "lost-0")
+    filled.volume.session("lost-0")
+    assert results(filled.resume()) == {"lost-0": "restored"}
+
+
+def test_resume_keeps_what_is_more_doubtful_than_it_was(filled: Rig, cut: Callable[..., None]) -> None:
+    """Set aside as explained; then its row vanished: absence is no proof."""
+    cut("remove", "gone-0")
+    filled.volume.forget_session("gone-0")
+    report = filled.resume()
+    assert results(report) == {"gone-0": "skipped"}
+    assert "doubts" in outcome_of(report, "gone-0").reason
+    assert results(filled.purge("gone-0")) == {"gone-0": "removed"}  # a person says so, by name
+
+
+def test_resume_leaves_conflicts_to_a_person(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = sweeper._Sweep._confirm
+
+    def confirm(self: sweeper._Sweep, trees: list[object]) -> None:
+        filled.volume.revive_session("gone-0")
+        (filled.volume.root / "gone-0").mkdir()
+        original(self, trees)  # type: ignore[arg-type]
+
+    plan = filled.plan("gone-0")
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeper._Sweep, "_confirm", confirm)
+        assert results(filled.sweep(plan)) == {"gone-0": "conflict"}
+    filled.volume.forget_session("gone-0")
+    assert results(filled.resume()) == {}
+    assert set(by_name(filled)) == {"gone-0"}
+
+
+def test_live_one_whose_removal_had_begun_is_never_put_back(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = filled.plan("gone-0")
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "remove", lambda *_, **keywords: keywords["on_done"](_CUT_OFF))
+        assert results(filled.sweep(plan)) == {"gone-0": "partly-removed"}
+    filled.volume.revive_session("gone-0")
+    assert results(filled.resume()) == {"gone-0": "conflict"}
+    filled.volume.delete_session("gone-0")
+    assert results(filled.resume()) == {"gone-0": "removed"}
+
+
+def test_damaged_log_lets_restore_and_nothing_else(filled: Rig) -> None:
+    report = filled.sweep(filled.plan("gone-0", set_aside=True))
+    log = filled.control_dir / "sweeps" / report.sweep_id / "log.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    intent = next(i for i, line in enumerate(lines) if json.loads(line)["type"] == "intent")
+    log.write_bytes(b"".join([*lines[: intent + 1], b"{torn\n", *lines[intent + 1 :]]))
+    assert by_name(filled)["gone-0"].problem
+    assert results(filled.purge("gone-0")) == {"gone-0": "skipped"}
+    assert results(filled.restore("gone-0")) == {"gone-0": "restored"}
+
+
+def test_log_cut_at_any_byte_never_lets_a_tree_be_lost(filled: Rig, tmp_path: Path) -> None:
+    report = filled.sweep(filled.plan("gone-0", "lost-0", set_aside=True))
+    log = filled.control_dir / "sweeps" / report.sweep_id / "log.jsonl"
+    whole = log.read_bytes()
+    trees = {item.number for item in filled.trash()}
+    for length in range(0, len(whole), 7):
+        log.write_bytes(whole[:length])
+        items = filled.trash()
+        assert {item.number for item in items} == trees
+        assert all(item.problem or item.name in (b"gone-0", b"lost-0") for item in items)
+    log.write_bytes(whole)
+    assert set(results(filled.restore("gone-0", "lost-0")).values()) == {"restored"}
+
+
+def test_unreadable_pins_stop_everything(filled: Rig) -> None:
+    plan = filled.plan("gone-0")
+    with filled.ground() as ground:
+        ground.state.pin(b"gone-1", True)
+        pins = ground.state.directory / "pins.json"
+    pins.write_text("damaged")
+    with pytest.raises(VolumeError, match="pins"):
+        filled.sweep(plan)
+    assert pins.read_text() == "damaged"
+
+
+def test_pin_set_while_a_sweep_runs_is_seen_by_its_recheck(filled: Rig) -> None:
+    plan = filled.plan("gone-0", "gone-1")
+    with filled.ground() as ground:
+        ground.state.remember_live(frozenset())
+        with filled.ground() as other:
+            other.state.pin(b"gone-1", True)
+        ground.state.remember_live(frozenset({"live-0"}))
+        assert ground.policy.pinned == {b"gone-1"}
+    assert results(filled.sweep(plan)) == {"gone-0": "removed", "gone-1": "skipped"}
+
+
+def test_history_tells_every_run(filled: Rig) -> None:
+    filled.sweep(filled.plan("gone-0", set_aside=True))
+    filled.purge("gone-0")
+    purge, sweep = filled.history()
+    assert (purge.kind, sweep.kind) == ("purge", "sweep")
+    assert sweep.ending is Ending.DONE
+    assert "session deleted" in sweep.evidence["gone-0"]
+    assert [str(outcome.result) for outcome in purge.outcomes] == ["removed"]
