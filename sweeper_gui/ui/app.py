@@ -82,8 +82,8 @@ async def ask_settings(problem: str, look: Look) -> Settings | None:
 
 def load_typed(root: str, registry: str) -> Settings:
     """Settings from the configuration with what was typed on top. Raises `SettingsError` or ValueError."""
-    if not root:
-        raise ValueError("Name the volume's root.")
+    if not root.startswith("/"):  # the command line takes a relative one, from a directory that a window has not
+        raise ValueError("Name the volume's root as an absolute path, one that starts with '/'.")
     overrides: dict[str, object] = {"root": root}
     if registry:
         overrides["registry"] = (registry,)

@@ -190,7 +190,7 @@ class Controller(QObject):
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._set_engine(EngineState(EnginePhase.CLOSED))
+        self._set_engine(EngineState(EnginePhase.CLOSED, self.engine.pid))
         if self._client is None:
             return True
         self._client.close()

@@ -12,6 +12,7 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.core.units import age_text, count_text
 from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import (
+    Prepare,
     Purge,
     ReadRegistry,
     RegistryState,
@@ -38,6 +39,8 @@ from sweeper_gui.ui.workspace_model import Lost, WorkspaceModel
 
 #: Counts and sums follow the rows at most this often, in milliseconds: they read all rows.
 _REFRESH_EVERY = 200
+#: Ages in the rows are drawn anew so often, in milliseconds.
+_AGE_EVERY = 20_000
 
 _DOING = ((Sweep, "Sweep"), (Purge, "Purge"), (Resume, "Resume"), (Restore, "Restore"))
 
@@ -65,6 +68,9 @@ class MainWindow(QMainWindow):
         self._refreshing = QTimer(self)
         self._refreshing.setSingleShot(True)
         self._refreshing.setInterval(_REFRESH_EVERY)
+        self._ageing = QTimer(self)  # '3 minutes ago' becomes '4 minutes ago' by itself
+        self._ageing.setInterval(_AGE_EVERY)
+        self._ageing.timeout.connect(self.table.viewport().update)
         self._lay_out()
         self._listen()
         self._restore_place()
@@ -107,6 +113,7 @@ class MainWindow(QMainWindow):
         screen = QGuiApplication.primaryScreen().availableGeometry()
         self.resize(min(1280, screen.width()), min(800, screen.height()))
         self.table.setFocus()
+        self._ageing.start()
 
     # --- listening --------------------------------------------------------------------------------------------------
 
@@ -125,6 +132,7 @@ class MainWindow(QMainWindow):
         self.filters.filter_changed.connect(self.model.set_filter)
         self.filters.select_orphans.connect(self.model.select_shown_orphans)
         self.filters.select_none.connect(self.model.select_none)
+        self.filters.search.returnPressed.connect(self.table.setFocus)
         self.bottom.options_changed.connect(self._refresh_soon)
         self._refreshing.timeout.connect(self.refresh)
         self.table.selectionModel().selectionChanged.connect(self._refresh_row_actions)
@@ -151,6 +159,7 @@ class MainWindow(QMainWindow):
     def refresh(self) -> None:
         """Counts, sums and the button follow the rows and the selection."""
         self._refreshing.stop()
+        self._show_title()
         summary = self.model.summary
         scan = self.controller.scan
         scanning = self.controller.running(Scan)
@@ -174,6 +183,8 @@ class MainWindow(QMainWindow):
             return "There is no engine"
         if self.doing:
             return f"{self.doing} is running"
+        if self.controller.running(Prepare):
+            return "Looking at the candidates once more…"
         if self.controller.volume.error:
             return "The volume can't be read"
         if self.controller.volume.read_only:
@@ -191,7 +202,7 @@ class MainWindow(QMainWindow):
         actions["registry"].setEnabled(ready and not reading)
         self.header.registry_button.setEnabled(ready and not reading)
         actions["sweep"].setEnabled(something and not self.obstacle())
-        actions["cancel"].setEnabled(bool(self.doing))
+        actions["cancel"].setEnabled(bool(self.doing) or self.controller.running(Prepare))
         for key in ("trash", "history", "doctor", "bind"):
             actions[key].setEnabled(ready and not self.doing)
         self._refresh_row_actions()
@@ -208,6 +219,14 @@ class MainWindow(QMainWindow):
         actions["pin"].setEnabled(one is not None and one.row.status is not Status.FOREIGN)
         actions["unpin"].setVisible(pinned)
         actions["reason"].setEnabled(one is not None)
+
+    def _show_title(self) -> None:
+        """The title tells how far things are, for when the window is out of sight."""
+        controller = self.controller
+        parts = [title_words(self.doing, controller.sweep, controller.scan if controller.running(Scan) else None)]
+        parts.append(shown(controller.volume.root))
+        place = " · ".join(part for part in parts if part)
+        self.setWindowTitle(f"{place} – Sweeper" if place else "Sweeper")
 
     def _show_empty(self) -> None:
         scan = self.controller.scan
@@ -227,7 +246,6 @@ class MainWindow(QMainWindow):
         self._say_if("volume", error if self.model.summary.rows else "", notice)
 
     def _show_volume(self, volume: VolumeState) -> None:
-        self.setWindowTitle(f"{shown(volume.root)} – Sweeper" if volume.root else "Sweeper")
         self.header.show_volume(volume)
         for key in self.banners.keys("volume-warning-"):
             self.banners.unsay(key)
@@ -261,11 +279,24 @@ class MainWindow(QMainWindow):
         if scan is not None and (scan.phase == "measuring" or scan.phase != before):
             self.message.set_text(scan_words(scan))
 
+    def show_preparing(self) -> None:
+        """The list is taking a while: shows that, and the way to stop it."""
+        if self.controller.running(Prepare):
+            self.bottom.show_preparing()
+            self.refresh()
+
+    def end_preparing(self) -> None:
+        """The list is there, or will not be."""
+        if not self.doing:
+            self.bottom.show_progress(None, "")
+        self.refresh()
+
     def _show_sweep(self, progress: SweepProgress | None) -> None:
         was_running = self.bottom.currentIndex() == 1
         self.bottom.show_progress(progress, self.doing or "Sweep")
         if was_running is not (progress is not None):
             self.refresh()
+        self._show_title()
 
     def _show_engine(self, state: EngineState) -> None:
         words = {
@@ -328,7 +359,7 @@ class MainWindow(QMainWindow):
 
     @override
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape and self.doing:
+        if event.key() == Qt.Key.Key_Escape and self.bottom.currentIndex() == 1:
             # Not the deed itself: Esc is pressed too easily. Enter on the button is.
             self.bottom.cancel_button.setFocus(Qt.FocusReason.ShortcutFocusReason)
             self.message.set_text("Press Space or Enter to stop")
@@ -342,6 +373,19 @@ class MainWindow(QMainWindow):
         else:
             event.ignore()
             self.ask_to_close()
+
+
+def title_words(doing: str, sweep: SweepProgress | None, scan: ScanProgress | None) -> str:
+    """What is under way, and how much of it is done."""
+    if doing:
+        return f"{doing} {_share(sweep.entries_removed, sweep.entries_total)}" if sweep is not None else doing
+    if scan is None:
+        return ""
+    return f"Measuring {_share(scan.measured, scan.to_measure)}" if scan.phase == "measuring" else "Listing…"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part * 100 // whole} %" if whole else "…"
 
 
 def scan_words(scan: ScanProgress) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from PySide6.QtCore import QSize
 from PySide6.QtGui import QCloseEvent
@@ -17,6 +18,9 @@ from sweeper_gui.ui.theme import Look
 
 #: Settings from the root and the registry's source that were typed; raises `SettingsError`.
 Load = Callable[[str, str], Settings]
+
+#: The command line's names of what is typed here, and ours.
+_FIELDS = {"--root": "Volume root", "--registry": "Registry"}
 
 _REGISTRY_HELP = (
     "sqlite:////path/to/database.db · postgresql://reader@host/database · https://host/sessions.json · "
@@ -122,11 +126,17 @@ class SetupForm(QWidget):
         self.close()
 
     def _tell_error(self, error: Exception) -> None:
-        words = str(error) if isinstance(error, SettingsError | ValueError) else f"unexpected: {error}"
-        self.problem.set_text(words)
+        self.problem.set_text(problem_words(error))
         self._problem_box.show()
 
     @override
     def closeEvent(self, event: QCloseEvent) -> None:
         self.done.set()
         event.accept()
+
+
+def problem_words(error: Exception) -> str:
+    """What is wrong, one line each; what was typed here is named as it is named here."""
+    if isinstance(error, SettingsError):
+        return "\n".join(str(replace(item, key=_FIELDS.get(item.key, item.key))) for item in error.problems)
+    return str(error) if isinstance(error, ValueError) else f"unexpected {type(error).__name__}: {error}"

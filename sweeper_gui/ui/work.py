@@ -1,6 +1,7 @@
 """What the window does: every coroutine that a click starts, from the first listing to the last goodbye."""
 
 import asyncio
+import logging
 import os
 import time
 from pathlib import Path
@@ -50,10 +51,15 @@ from sweeper_gui.ui.report_words import listing_csv, report_csv
 from sweeper_gui.ui.tasks import Tasks
 from sweeper_gui.ui.widgets.banner import Notice, Remedy
 
+#: A list that takes longer than this to be made is waited for with a progress bar and a way to stop, in seconds.
+_PREPARES_WITHIN = 0.3
 #: How long a sweep that is being stopped may take before 'quit now anyway' is offered, in seconds.
 _STOPS_WITHIN = 3.0
 #: How long a sweep that is being stopped may take when a signal asked for it and nobody can be asked.
 _SIGNAL_WITHIN = 10.0
+
+
+_log = logging.getLogger(__name__)
 
 
 class Work:
@@ -185,9 +191,12 @@ class Work:
     async def _prepare_and_sweep(self, request: SweepRequest) -> None:
         if self._window.obstacle() or self._controller.running(Prepare):
             return
-        self._window.message.set_text("Looking at the candidates once more…")
-        result = await self._controller.run(Prepare(request))
-        self._window.message.set_text("")
+        slow = asyncio.get_running_loop().call_later(_PREPARES_WITHIN, self._window.show_preparing)
+        try:
+            result = await self._controller.run(Prepare(request))
+        finally:
+            slow.cancel()
+            self._window.end_preparing()
         if not isinstance(result, Planned):
             raise EngineFailure(Failure("failed", "the engine made no plan"))
         confirmed = await self._prompts.confirm_sweep(self._question(result, request))
@@ -231,7 +240,7 @@ class Work:
 
     async def _cancel(self) -> None:
         self._window.bottom.show_cancelling()
-        await self._controller.cancel(*CHANGING)
+        await self._controller.cancel(*CHANGING, Prepare)
 
     async def _set_impact(self, impact: str) -> None:
         await self._controller.run(SetImpact(impact))
@@ -376,6 +385,8 @@ class Work:
         self._window.message.set_text("")
         if isinstance(error, EngineGone):
             return  # the controller has said so already
+        if not isinstance(error, EngineFailure):
+            _log.error("unexpected error", exc_info=error)
         failure = error.failure if isinstance(error, EngineFailure) else _unexpected(error)
         if failure.kind == "cancelled":
             self._window.message.set_text("Cancelled")
@@ -410,7 +421,9 @@ class Work:
             await self._stop_sweep(seconds)
         self._prompts.dismiss()
         self._window.setEnabled(False)
-        await self._controller.close()
+        if not await self._controller.close():
+            pid = self._controller.engine.pid
+            _log.warning("the engine (process %s) is stuck in the volume and may hold the lock until that answers", pid)
         await self._tasks.cancel()
         self._window.closed.set()
         self._window.close()

@@ -29,13 +29,11 @@ from sweeper_gui.engine.messages import (
     Message,
     Open,
     Opened,
-    Pin,
     Planned,
     Poll,
     Prepare,
     Purge,
     ReadHistory,
-    ReadRegistry,
     RegistryState,
     Reply,
     Request,
@@ -131,6 +129,8 @@ class ScriptedHost:
         self.stalled = 0.0
         self.fate: Callable[[Candidate], Outcome | None] = lambda candidate: None
         self.failures: dict[type, Failure] = {}
+        #: kinds of request whose jobs run until they are cancelled
+        self.slow: set[type] = set()
         self.answering = threading.Event()
         self.answering.set()
         self.lives: list[Life] = []
@@ -201,28 +201,31 @@ class ScriptedHost:
 
     def _finish_at_once(self, request: Request) -> Reply:
         job = self._start()
-        result: Done | Planned | Trash | History | Diagnosis | Message | Swept = Done()
+        if type(request) in self.slow:
+            return Started(job)
+        self._finished.append(Finished(job, self._result_of(request)))
+        return Started(job)
+
+    def _result_of(self, request: Request) -> Done | Planned | Trash | History | Diagnosis | Message | Swept:
         match request:
             case Prepare():
-                result = Planned(make_plan(list(self.rows.values()), request.request, POLICY))
+                return Planned(make_plan(list(self.rows.values()), request.request, POLICY))
             case ListTrash():
-                result = Trash(tuple(self.trash), f"{self.volume.control_dir}/sweeps")
+                return Trash(tuple(self.trash), f"{self.volume.control_dir}/sweeps")
             case ReadHistory():
-                result = History(self.history)
+                return History(self.history)
             case Diagnose():
-                result = Diagnosis(self.checks)
+                return Diagnosis(self.checks)
             case Bind():
-                result = Message("The volume is bound to postgresql db:5432 collab")
+                return Message("The volume is bound to postgresql db:5432 collab")
             case Restore():
-                result = self._emptied(request.names, Result.RESTORED)
+                return self._emptied(request.names, Result.RESTORED)
             case Purge():
-                result = self._emptied(request.names, Result.REMOVED)
+                return self._emptied(request.names, Result.REMOVED)
             case Resume():
-                result = self._emptied(tuple(item.name for item in self.trash if item.unfinished), Result.REMOVED)
-            case ReadRegistry() | Pin():
-                self._told_state = False
-        self._finished.append(Finished(job, result))
-        return Started(job)
+                return self._emptied(tuple(item.name for item in self.trash if item.unfinished), Result.REMOVED)
+            case _:
+                return Done()
 
     def _emptied(self, names: tuple[bytes, ...], result: Result) -> Swept:
         self.trash = [item for item in self.trash if item.name not in names]
@@ -270,6 +273,8 @@ class ScriptedHost:
         elif self._scan is not None and request.job in (None, self._scan[0]):
             self._finished.append(Finished(self._scan[0], Failure("cancelled", "the listing was cancelled")))
             self._scan = None
+        elif request.job is not None:
+            self._finished.append(Finished(request.job, Failure("cancelled", "cancelled")))
         return Done()
 
     def _advance_sweep(self) -> tuple[SweepProgress | None, tuple[Outcome, ...]]:

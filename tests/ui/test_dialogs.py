@@ -188,6 +188,12 @@ def test_the_summary_counts_and_what_can_not_be_seen_is_said(look: Look, parent:
     assert dry.remove_button.text().startswith("Try: ")
 
 
+def test_what_the_filter_hides_is_counted_in_the_confirmation(look: Look, parent: QWidget) -> None:
+    assert "hidden by the window's filter" not in texts(confirm(question(NEXT_TWO), look, parent))
+    some = confirm(question(NEXT_TWO, hidden=frozenset({b"gone-0", b"gone-3"})), look, parent)
+    assert "1 of these is hidden by the window's filter." in texts(some)
+
+
 def test_the_choices_keep_the_candidates() -> None:
     plan = question(NAMED).plan
     for chosen in (all_set_aside(plan), doubtful_removed(plan)):

@@ -69,7 +69,7 @@ def test_lists_counts_and_names_what_it_would_sweep(play: Play) -> None:
         assert window.header.root.text() == VOLUME.root
         assert window.header.kind.text() == "nfs4 · network"
         assert "1 of 7 directories have a live session" in window.header.registry.text()
-        assert window.windowTitle().startswith(VOLUME.root)
+        assert window.windowTitle() == f"{VOLUME.root} – Sweeper"
 
     play(orphans(), scene)
 
@@ -290,6 +290,7 @@ def test_progress_shows_at_the_bottom_and_in_the_rows(play: Play) -> None:
         bottom = stage.window.bottom
         assert bottom.currentIndex() == 1
         assert "1 of 6 done" in bottom.title.text()
+        assert stage.window.windowTitle().startswith("Sweep 2")
         assert "2,140/s" in bottom.figures.text()
         assert "freed" in bottom.figures.text()
         assert bottom.progress.value() > 0
@@ -400,6 +401,25 @@ def test_one_row_is_removed_through_its_menu(play: Play) -> None:
     play(host, scene)
 
 
+def test_a_list_that_takes_long_can_be_stopped(play: Play) -> None:
+    host = orphans()
+    host.slow.add(Prepare)
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        stage.window.bottom.sweep_button.click()
+        await until(lambda: stage.window.bottom.currentIndex() == 1)
+        assert "once more" in stage.window.bottom.title.text()
+        stage.window.bottom.cancel_button.click()
+        await until(lambda: stage.window.message.text() == "Cancelled")
+        assert stage.window.bottom.currentIndex() == 0
+        assert stage.window.bottom.sweep_button.isEnabled()
+        assert not stage.prompts.sweeps
+        assert "failure" not in stage.window.banners.notices
+
+    play(host, scene)
+
+
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
@@ -432,6 +452,19 @@ def test_space_and_the_pointer_select_and_delete_sweeps(play: Play) -> None:
         assert [c.name for c in stage.prompts.sweeps[0].plan.candidates] == [b"gone-02"]
 
     play(host, scene)
+
+
+def test_fields_keep_their_own_keys(play: Play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        search = stage.window.filters.search
+        search.setText("gone")
+        search.setFocus()
+        QTest.keyClick(search, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        assert search.selectedText() == "gone"
+        assert not stage.model.chosen().names
+
+    play(orphans(), scene)
 
 
 def test_space_selects_all_marked_orphans_and_passes_over_the_rest(play: Play) -> None:

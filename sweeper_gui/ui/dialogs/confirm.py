@@ -36,6 +36,7 @@ class ConfirmDialog(BaseDialog):
         self._model = PlanModel(self._lines(), look, self)
         self._table = text_table(self._model, "What would be swept", _WIDTHS, (0, Qt.TextElideMode.ElideLeft))
         self._summary = PlainLabel(name="Strong", wrap=True)
+        self._hidden = PlainLabel(hidden_words(question), name="WarningText", wrap=True)
         self._doubts = PlainLabel(name="WarningText", wrap=True)
         self._with_doubtful = QCheckBox()
         self.cancel_button = self.add_button("&Cancel")
@@ -59,6 +60,8 @@ class ConfirmDialog(BaseDialog):
     def _lay_out(self) -> None:
         question = self._question
         self.body.addWidget(self._summary)
+        self.body.addWidget(self._hidden)
+        self._hidden.setVisible(bool(self._hidden.text()))
         self.body.addWidget(self._table, 1)
         self.body.addWidget(self._doubts)
         self.body.addWidget(self._with_doubtful)
@@ -132,6 +135,14 @@ def summary_words(plan: Plan, question: SweepQuestion) -> str:
     if question.dry_run:
         words = f"Dry run, nothing is changed: {words}"
     return f"{words}."
+
+
+def hidden_words(question: SweepQuestion) -> str:
+    """That the window does not show all of them."""
+    number = sum(candidate.name in question.hidden for candidate in question.plan.chosen)
+    if not number:
+        return ""
+    return f"{count_text(number)} of these {'is' if number == 1 else 'are'} hidden by the window's filter."
 
 
 def doubt_words(plan: Plan) -> str:

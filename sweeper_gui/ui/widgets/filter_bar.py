@@ -117,6 +117,7 @@ class FilterBar(QFrame):
         for field in (self.search, self.older, self.larger):
             field.textChanged.connect(self._typing.start)
         self._typing.timeout.connect(self._announce)
+        self.search.returnPressed.connect(self._announce)
         self.clear_button.clicked.connect(self.clear)
         self.orphans_button.clicked.connect(self.select_orphans)
         self.none_button.clicked.connect(self.select_none)

@@ -93,6 +93,7 @@ class SweepBar(QStackedWidget):
         if progress is None:
             self.cancel_button.setEnabled(True)
             self.cancel_button.setText("&Cancel")
+            self.progress.setRange(0, 1000)
             return
         if progress.cancelling:
             self.show_cancelling()
@@ -103,6 +104,14 @@ class SweepBar(QStackedWidget):
             self.progress.setValue(min(1000, progress.entries_removed * 1000 // total))
         self.progress.setAccessibleName("Entries removed")
         self.figures.set_text(figure_words(progress))
+
+    def show_preparing(self) -> None:
+        """The list for the confirmation is being made, which measures what is not measured yet."""
+        self.setCurrentIndex(1)
+        self.title.set_text("Looking at the candidates once more…")
+        self.figures.set_text("measuring what is not measured yet")
+        self.progress.setRange(0, 0)
+        self.progress.setAccessibleName("Preparing the list")
 
     def show_cancelling(self) -> None:
         """Cancel was asked for and is on its way."""
