@@ -1,0 +1,172 @@
+import gc
+import threading
+import time
+import weakref
+
+from PySide6.QtCore import QObject, QPoint
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLabel
+from pytestqt.qtbot import QtBot
+
+from sweeper_gui.core.outcome import Outcome, Result
+from sweeper_gui.core.verdict import Status
+from sweeper_gui.engine.messages import SweepProgress, TreeProgress
+from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS
+from sweeper_gui.ui.garbage import collect_due, collected_here
+from sweeper_gui.ui.table import WorkspaceTable
+from sweeper_gui.ui.theme import Look, Mode
+from sweeper_gui.ui.widgets.banner import BannerArea, Notice, Remedy
+from sweeper_gui.ui.widgets.usage_bar import UsageBar
+from sweeper_gui.ui.workspace_model import Summary, WorkspaceModel
+from tests.ui.rows import orphan, realistic_rows, unmeasured
+
+
+def shown_table(model: WorkspaceModel, look: Look, qtbot: QtBot) -> WorkspaceTable:
+    table = WorkspaceTable(model, look)
+    qtbot.addWidget(table)
+    table.resize(1200, 400)
+    table.show()
+    return table
+
+
+def test_the_current_row_keeps_its_place_on_the_screen_while_others_move(
+    model: WorkspaceModel, look: Look, qtbot: QtBot
+) -> None:
+    table = shown_table(model, look, qtbot)
+    model.apply(orphan(b"w%03d" % n, 1_000 + n, inode=n + 1) for n in range(100))
+    model.settle()
+    table.doItemsLayout()
+    table.verticalScrollBar().setValue(500)
+    index = model.index(22, COLUMN_OF["workspace"])
+    name = model.shown_entries[22].row.name
+    table.setCurrentIndex(index)
+    before = table.visualRect(table.currentIndex()).top()
+    assert 0 < before < table.viewport().height()
+    model.apply(orphan(b"w%03d" % n, 10**9 + n, inode=n + 1) for n in range(0, 60, 3))
+    model.settle()
+    assert model.shown_entries[table.currentIndex().row()].row.name == name
+    assert table.visualRect(table.currentIndex()).top() == before
+
+
+def test_a_table_at_its_top_stays_there_when_nothing_is_marked(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:
+    table = shown_table(model, look, qtbot)
+    model.apply(orphan(b"w%03d" % n, 1_000 + n, inode=n + 1) for n in range(100))
+    model.apply([orphan(b"w000", 10**12, inode=1)])
+    model.settle()
+    assert table.verticalScrollBar().value() == 0
+    assert model.shown_entries[0].row.name == b"w000"
+
+
+def test_moving_the_pointer_holds_the_rows(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:
+    table = shown_table(model, look, qtbot)
+    model.apply([unmeasured(orphan(b"a")), unmeasured(orphan(b"b"))])
+    QTest.mouseMove(table.viewport(), QPoint(50, 20))
+    QTest.mouseMove(table.viewport(), QPoint(60, 30))
+    moved: list[float] = []
+    model.layoutChanged.connect(lambda: moved.append(time.monotonic()))
+    start = time.monotonic()
+    model.apply([orphan(b"b", 5)])
+    qtbot.waitUntil(lambda: bool(moved))
+    assert moved[0] - start > 0.8
+
+
+def test_every_state_of_a_row_is_painted_in_both_looks(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:
+    table = shown_table(model, look, qtbot)
+    rows = realistic_rows(30)
+    model.apply([*rows, unmeasured(orphan(b"later"))])
+    names = [row.name for row in rows]
+    model.select(names)
+    model.apply([unmeasured(row) for row in rows if row.status is Status.ORPHAN][:2])
+    model.show_progress(
+        SweepProgress(1, "removing", tuple(TreeProgress(name, "removing", 100, 30) for name in names[:5]))
+    )
+    model.show_outcomes([Outcome(name, result) for name, result in zip(names[6:], Result, strict=False)])
+    pictures = []
+    modes: tuple[Mode, ...] = ("dark", "light")
+    for mode in modes:
+        look.set_mode(mode)
+        pictures.append(table.grab().toImage())
+    assert pictures[0] != pictures[1]
+    model.apply([], gone=[*names, b"later"])
+    model.forget_outcomes()
+    model.show_progress(None)
+    table.show_empty("No workspaces", "There is nothing below the root of this volume.")
+    table.grab()
+
+
+def test_the_reason_fills_the_width_and_never_less_than_it_needs(
+    model: WorkspaceModel, look: Look, qtbot: QtBot
+) -> None:
+    table = shown_table(model, look, qtbot)
+    last = COLUMN_OF["reason"]
+    for width in (1900, 700):
+        table.resize(width, 400)
+        total = sum(table.columnWidth(number) for number in range(len(COLUMNS)))
+        assert table.columnWidth(last) >= COLUMNS[last].width
+        assert total >= table.viewport().width()
+
+
+# --- other parts -----------------------------------------------------------------------------------------------------
+
+
+def test_the_gravest_messages_are_shown_and_the_rest_counted(look: Look, qtbot: QtBot) -> None:
+    area = BannerArea(look)
+    qtbot.addWidget(area)
+    area.show()
+    area.say("a", Notice("info", "one"))
+    area.say("b", Notice("error", "<b>two</b>", "mend it", (Remedy("Do", lambda: None),), lasting=True))
+    area.say("c", Notice("warning", "three"))
+    area.say("d", Notice("good", "four"))
+    wanted = {"<b>two</b>", "mend it", "three", "one", "and 1 more, shown when these are done with"}
+    qtbot.waitUntil(
+        lambda: {label.text() for label in area.findChildren(QLabel) if label.isVisible() and label.text()} == wanted
+    )
+    area.say("a", Notice("info", "another"))
+    assert area.notices["a"].text == "another"
+    area.unsay("a", "b", "c", "d", "nonexistent")
+    assert not area.isVisible()
+
+
+def test_the_bar_says_in_words_what_it_shows(look: Look, qtbot: QtBot) -> None:
+    bar = UsageBar(look)
+    qtbot.addWidget(bar)
+    bar.resize(400, 12)
+    assert bar.accessibleDescription() == "nothing measured yet"
+    bar.show_summary(Summary(allocated={Status.LIVE: 3_000_000_000, Status.ORPHAN: 1_000_000_000, Status.FOREIGN: 1}))
+    assert bar.accessibleDescription() == "orphan 1.0 GB, live 3.0 GB, foreign 1 Byte"
+    areas = bar._areas()
+    assert [status for status, _ in areas] == [Status.ORPHAN, Status.LIVE, Status.FOREIGN]
+    assert areas[-1][1].width() >= 1  # even the smallest part can be seen
+    assert sum(area.width() + 1 for _, area in areas) <= 401
+    assert "▸ Orphan" in bar._tip_at(10)
+
+
+def test_garbage_is_collected_in_the_windows_thread_only(qapp: QApplication) -> None:
+    threads: set[int] = set()
+
+    class Witness(QObject):
+        pass
+
+    def make_cycle() -> weakref.ref[Witness]:
+        witness = Witness()
+        witness.itself = witness  # type: ignore[attr-defined]
+        weakref.finalize(witness, lambda: threads.add(threading.get_ident()))
+        return weakref.ref(witness)
+
+    def allocate() -> None:
+        for _ in range(100_000):
+            _cycle: list[object] = []
+            _cycle.append(_cycle)
+
+    with collected_here():
+        assert not gc.isenabled()
+        gone = make_cycle()
+        other = threading.Thread(target=allocate)
+        other.start()
+        other.join()
+        assert gone() is not None
+        collect_due()
+        gc.collect()
+        assert gone() is None
+    assert gc.isenabled()
+    assert threads == {threading.get_ident()}
