@@ -20,7 +20,7 @@ from sweeper_gui.ui.dialogs.base import open_dialogs
 from sweeper_gui.ui.dialogs.confirm import UNSEEN, ConfirmDialog
 from sweeper_gui.ui.dialogs.doctor import DoctorDialog, diagnosis_text
 from sweeper_gui.ui.dialogs.history import HistoryDialog
-from sweeper_gui.ui.dialogs.plan_model import Line, PlanModel, Section, lines_of
+from sweeper_gui.ui.dialogs.plan_model import Line, PlanModel, Section
 from sweeper_gui.ui.dialogs.report import ReportDialog
 from sweeper_gui.ui.dialogs.simple import PathDialog, QuestionDialog, QuitDialog, path_problem
 from sweeper_gui.ui.dialogs.text_table import TextModel, TextRow
@@ -62,6 +62,11 @@ def confirm(asked: SweepQuestion, look: Look, parent: QWidget) -> ConfirmDialog:
     return dialog
 
 
+def listed(asked: SweepQuestion, look: Look) -> list[Section | Line]:
+    model = PlanModel(asked.plan, asked, look)
+    return [model.line(row) for row in range(model.rowCount())]
+
+
 def texts(dialog: QWidget) -> str:
     return "\n".join(label.text() for label in dialog.findChildren(QLabel) if label.isVisibleTo(dialog))
 
@@ -70,8 +75,7 @@ def texts(dialog: QWidget) -> str:
 
 
 def test_every_path_is_listed_with_its_evidence_reserves_and_refusals_apart(look: Look) -> None:
-    plan = question(NAMED).plan
-    lines = lines_of(plan, ROOT, NOW, frozenset())
+    lines = listed(question(NAMED), look)
     assert [line.text for line in lines if isinstance(line, Section)] == [
         "To be swept, in this order: 2",
         "Refused, never touched: 2",
@@ -86,8 +90,8 @@ def test_every_path_is_listed_with_its_evidence_reserves_and_refusals_apart(look
     assert by_path[f"{ROOT}/nowhere"].reason == "no such workspace on the volume"
 
 
-def test_reserves_have_a_section_of_their_own() -> None:
-    lines = lines_of(question(NEXT_TWO).plan, ROOT, NOW, frozenset())
+def test_reserves_have_a_section_of_their_own(look: Look) -> None:
+    lines = listed(question(NEXT_TWO), look)
     sections = [line.text for line in lines if isinstance(line, Section)]
     assert sections[0] == "To be swept, in this order: 2"
     assert sections[1].startswith("In reserve, only where one above is skipped: ")
@@ -98,7 +102,7 @@ def test_names_in_the_list_are_plain_text(look: Look, parent: QWidget) -> None:
     row = orphan(b"x")
     bad = replace(row, workspace=replace(row.workspace, name=b"<b>\xe2\x80\xae"))
     plan = make_plan([bad], SweepRequest(names=(bad.name,)), POLICY)
-    model = PlanModel(lines_of(plan, ROOT, NOW, frozenset({bad.name})), look)
+    model = PlanModel(plan, SweepQuestion(plan, ROOT, NOW, 7 * DAY, hidden=frozenset({bad.name})), look)
     index = model.index(1, 0)
     assert index.data() == rf"{ROOT}/<b>\u202e"
     assert "<b>" not in str(index.data(Qt.ItemDataRole.ToolTipRole))
@@ -151,7 +155,8 @@ def test_doubtful_ones_need_an_act_of_their_own_and_only_by_name(look: Look, par
     assert not box.isChecked()
     box.click()
     assert dialog.remove_button.text() == "&Remove 2 now"
-    assert [line.treatment for line in dialog._model.lines if isinstance(line, Line)][:2] == ["remove", "remove"]
+    shown = [dialog._model.line(row) for row in range(dialog._model.rowCount())]
+    assert [line.treatment for line in shown if isinstance(line, Line)][:2] == ["remove", "remove"]
     dialog.remove_button.click()
     assert dialog.confirmed is not None
     assert dialog.confirmed.digest == dialog.plan.digest
@@ -207,13 +212,13 @@ def test_the_choices_keep_the_candidates() -> None:
 
 def test_models_of_dialogs_keep_qts_rules(look: Look) -> None:
     models: list[PlanModel | TextModel] = [
-        PlanModel(lines_of(question(NAMED).plan, ROOT, NOW, frozenset()), look),
+        PlanModel(question(NAMED).plan, question(NAMED), look),
         TextModel(("A", "B"), [TextRow(("1", "2"), "good", "good")], look, right={1}),
     ]
     for model in models:
         tester = QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
         if isinstance(model, PlanModel):
-            model.show_lines([])
+            model.show_plan(question(NEXT_TWO).plan)
         else:
             model.show_rows([])
         delete_now(tester, model)

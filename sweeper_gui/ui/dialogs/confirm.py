@@ -7,7 +7,7 @@ from sweeper_gui.core.plan import Plan
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.units import age_text, count_text, size_text
 from sweeper_gui.ui.dialogs.base import BaseDialog
-from sweeper_gui.ui.dialogs.plan_model import Line, PlanModel, Section, lines_of
+from sweeper_gui.ui.dialogs.plan_model import PlanModel
 from sweeper_gui.ui.dialogs.text_table import text_table
 from sweeper_gui.ui.plain_text import PlainLabel, tool_tip
 from sweeper_gui.ui.plan_choice import all_set_aside, doubtful_removed, kept_back, removable
@@ -33,7 +33,7 @@ class ConfirmDialog(BaseDialog):
         self.confirmed: Confirmed | None = None
         self._question = question
         self._plan = question.plan
-        self._model = PlanModel(self._lines(), look, self)
+        self._model = PlanModel(question.plan, question, look, self)
         self._table = text_table(self._model, "What would be swept", _WIDTHS, (0, Qt.TextElideMode.ElideLeft))
         self._summary = PlainLabel(name="Strong", wrap=True)
         self._hidden = PlainLabel(hidden_words(question), name="WarningText", wrap=True)
@@ -52,10 +52,6 @@ class ConfirmDialog(BaseDialog):
     def plan(self) -> Plan:
         """The plan whose list is on the screen."""
         return self._plan
-
-    def _lines(self) -> list[Section | Line]:
-        question = self._question
-        return lines_of(self._plan, question.root, question.now, question.hidden)
 
     def _lay_out(self) -> None:
         question = self._question
@@ -89,7 +85,7 @@ class ConfirmDialog(BaseDialog):
 
     def _choose_doubtful(self, also: bool) -> None:
         self._plan = doubtful_removed(self._question.plan) if also else self._question.plan
-        self._model.show_lines(self._lines())
+        self._model.show_plan(self._plan)
         self._show_plan()
 
     def _show_plan(self) -> None:
@@ -159,9 +155,8 @@ def doubt_words(plan: Plan) -> str:
 def span_sections(table: QTableView, model: PlanModel) -> None:
     """Lets each heading run over the whole line."""
     table.clearSpans()
-    for row, line in enumerate(model.lines):
-        if isinstance(line, Section):
-            table.setSpan(row, 0, 1, model.columnCount())
+    for row in model.sections:
+        table.setSpan(row, 0, 1, model.columnCount())
 
 
 def _workspaces(number: int) -> str:

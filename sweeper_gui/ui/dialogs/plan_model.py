@@ -8,11 +8,12 @@ from PySide6.QtGui import QColor, QFont, QIcon
 from typing_extensions import override
 
 from sweeper_gui.core.names import visible
-from sweeper_gui.core.plan import Candidate, Plan
+from sweeper_gui.core.plan import Candidate, Plan, Refused
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.units import age_text, count_text, size_text
 from sweeper_gui.ui.columns import DOUBT_WORDS
 from sweeper_gui.ui.plain_text import shown, tool_tip
+from sweeper_gui.ui.prompts import SweepQuestion
 from sweeper_gui.ui.theme import Look
 
 Index = QModelIndex | QPersistentModelIndex
@@ -55,35 +56,37 @@ TREATMENT_COLUMN = 4
 DOUBTS_COLUMN = 5
 
 
-def lines_of(plan: Plan, root: str, now: float, hidden: frozenset[bytes]) -> list[Section | Line]:
+def entries_of(plan: Plan) -> list[Section | Candidate | Refused]:
     """Everything the list shows, in order."""
     chosen = plan.chosen
     taken = {candidate.name for candidate in chosen}
     spare = [candidate for candidate in plan.candidates if candidate.name not in taken]
-    lines: list[Section | Line] = [Section(f"To be swept, in this order: {count_text(len(chosen))}")]
-    lines += [_line(candidate, root, now, hidden) for candidate in chosen]
+    entries: list[Section | Candidate | Refused] = [
+        Section(f"To be swept, in this order: {count_text(len(chosen))}"),
+        *chosen,
+    ]
     if spare:
-        lines.append(Section(f"In reserve, only where one above is skipped: {count_text(len(spare))}"))
-        lines += [_line(candidate, root, now, hidden) for candidate in spare]
+        entries += [Section(f"In reserve, only where one above is skipped: {count_text(len(spare))}"), *spare]
     if plan.refused:
-        lines.append(Section(f"Refused, never touched: {count_text(len(plan.refused))}"))
-        lines += [Line(path=_path(root, refused.name), reason=shown(refused.reason)) for refused in plan.refused]
-    return lines
+        entries += [Section(f"Refused, never touched: {count_text(len(plan.refused))}"), *plan.refused]
+    return entries
 
 
-def _line(candidate: Candidate, root: str, now: float, hidden: frozenset[bytes]) -> Line:
-    usage = candidate.usage
-    reason = shown(candidate.verdict.reason)
-    if candidate.name in hidden:
-        reason = f"(hidden by the filter) {reason}"
+def line_of(entry: Candidate | Refused, question: SweepQuestion) -> Line:
+    """One name in words. Made when it is painted: a list may have ten thousand of them."""
+    path = _path(question.root, entry.name)
+    if isinstance(entry, Refused):
+        return Line(path, reason=shown(entry.reason))
+    usage = entry.usage
+    reason = shown(entry.verdict.reason)
     return Line(
-        path=_path(root, candidate.name),
+        path=path,
         size=size_text(usage.allocated),
         entries=count_text(usage.entries),
-        age=f"{age_text(now - usage.newest_change_ns / 1e9)} ago",
-        treatment=TREATMENT_WORDS[candidate.treatment],
-        doubts=", ".join(DOUBT_WORDS[doubt] for doubt in candidate.verdict.doubts),
-        reason=reason,
+        age=f"{age_text(question.now - usage.newest_change_ns / 1e9)} ago",
+        treatment=TREATMENT_WORDS[entry.treatment],
+        doubts=", ".join(DOUBT_WORDS[doubt] for doubt in entry.verdict.doubts),
+        reason=f"(hidden by the filter) {reason}" if entry.name in question.hidden else reason,
     )
 
 
@@ -92,22 +95,33 @@ def _path(root: str, name: bytes) -> str:
 
 
 class PlanModel(QAbstractTableModel):
-    """Shows lines; it is given other ones when a choice in the dialog changes the plan."""
+    """Shows a plan; it is given another one when a choice in the dialog changes it."""
 
-    def __init__(self, lines: list[Section | Line], look: Look, parent: QObject | None = None) -> None:
+    def __init__(self, plan: Plan, question: SweepQuestion, look: Look, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.lines = lines
+        self._question = question
         self._look = look
+        self._entries = entries_of(plan)
 
-    def show_lines(self, lines: list[Section | Line]) -> None:
-        """Shows other lines."""
+    def show_plan(self, plan: Plan) -> None:
+        """Shows another plan."""
         self.beginResetModel()
-        self.lines = lines
+        self._entries = entries_of(plan)
         self.endResetModel()
+
+    def line(self, row: int) -> Section | Line:
+        """What stands in a row."""
+        entry = self._entries[row]
+        return entry if isinstance(entry, Section) else line_of(entry, self._question)
+
+    @property
+    def sections(self) -> list[int]:
+        """The rows that are headings."""
+        return [row for row, entry in enumerate(self._entries) if isinstance(entry, Section)]
 
     @override
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self.lines)
+        return 0 if parent.isValid() else len(self._entries)
 
     @override
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
@@ -128,13 +142,13 @@ class PlanModel(QAbstractTableModel):
         if not index.isValid():
             return Qt.ItemFlag.NoItemFlags
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemNeverHasChildren
-        return flags if isinstance(self.lines[index.row()], Section) else flags | Qt.ItemFlag.ItemIsSelectable
+        return flags if isinstance(self._entries[index.row()], Section) else flags | Qt.ItemFlag.ItemIsSelectable
 
     @override
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if not index.isValid():
             return None
-        line = self.lines[index.row()]
+        line = self.line(index.row())
         if isinstance(line, Section):
             return self._section(line, index.column(), role)
         text = _FIELDS[index.column()](line)
