@@ -131,7 +131,6 @@ class Controller(QObject):
     registry_changed = Signal(object)  # RegistryState
     scan_changed = Signal(object)  # ScanProgress | None
     sweep_changed = Signal(object)  # SweepProgress | None
-    outcomes_arrived = Signal(object)  # tuple[Outcome, ...]
     engine_changed = Signal(object)  # EngineState
     engine_died = Signal(object)  # EngineDeath
     stalled_changed = Signal(object)  # whole seconds, 0 while the volume responds
@@ -310,7 +309,6 @@ class Controller(QObject):
             self._take_sweep(update.sweep)
         if update.outcomes:
             self._model.show_outcomes(update.outcomes)
-            self.outcomes_arrived.emit(update.outcomes)
         if update.rows or update.gone:
             self._model.apply(update.rows, update.gone)
         self._take_stalled(update.stalled)

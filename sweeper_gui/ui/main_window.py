@@ -262,12 +262,14 @@ class MainWindow(QMainWindow):
         failed = [source for source in registry.sources if source.error]
         words = "; ".join(f"{source.shown}: {source.error}" for source in failed) or "; ".join(registry.problems)
         hints = " ".join(source.hint for source in failed if source.hint)
-        refresh = Remedy("Read it again", self.actions_["registry"].trigger)
+        remedies = [Remedy("Read it again", self.actions_["registry"].trigger)]
+        if any("sweeper bind" in problem for problem in registry.problems):
+            remedies.append(Remedy("Accept it…", self.actions_["bind"].trigger))
         notice = Notice(
             "error",
             f"The registry can't be trusted: {shown(words)}",
             shown(hints) or "Until it can be, every workspace is 'unknown' and nothing is swept.",
-            (refresh,),
+            tuple(remedies),
             lasting=True,
         )
         self._say_if("registry", words if registry.read_at is not None and not registry.trusted else "", notice)

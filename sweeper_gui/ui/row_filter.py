@@ -1,6 +1,6 @@
 """Which rows the table shows."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.verdict import Status
@@ -22,10 +22,6 @@ class RowFilter:
     def active(self) -> bool:
         """Whether anything may be hidden."""
         return self != RowFilter()
-
-    def with_status(self, status: Status, wanted: bool) -> "RowFilter":
-        """The filter with one status switched on or off."""
-        return replace(self, statuses=self.statuses | {status} if wanted else self.statuses - {status})
 
     def accepts(self, row: Row, haystack: str, now: float) -> bool:
         """Whether the row is shown. `haystack` is `haystack_of(row)`, `now` epoch seconds."""

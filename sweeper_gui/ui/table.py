@@ -265,7 +265,6 @@ class WorkspaceTable(QTableView):
     """Rows are marked with the pointer or the arrows, and selected for the sweep with the check box or Space."""
 
     sweep_asked = Signal()
-    empty_text_changed = Signal()
 
     def __init__(self, model: WorkspaceModel, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)

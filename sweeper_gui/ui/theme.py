@@ -153,11 +153,6 @@ class Look(QObject):
         """What was asked for: a fixed look, or the desktop's."""
         return self._mode
 
-    @property
-    def dark(self) -> bool:
-        """Whether the dark colours are in force."""
-        return self.colours is DARK
-
     def set_mode(self, mode: Mode) -> None:
         """Keeps to light or dark, or follows the desktop."""
         self._mode = mode

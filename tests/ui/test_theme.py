@@ -71,14 +71,14 @@ def test_each_status_has_a_word_an_icon_of_its_own_and_a_place() -> None:
 
 
 def test_light_and_dark_can_be_chosen(look: Look, qapp: QApplication) -> None:
-    told = []
-    look.changed.connect(lambda: told.append(look.dark))
+    told: list[Colours] = []
+    look.changed.connect(lambda: told.append(look.colours))
     look.set_mode("dark")
     dark = qapp.palette().color(QPalette.ColorRole.Window)
     look.set_mode("light")
     light = qapp.palette().color(QPalette.ColorRole.Window)
-    assert told == [True, False]
+    assert told == [DARK, LIGHT]
     assert dark.lightness() < 60
     assert light.lightness() > 200
     look.set_mode("light")
-    assert told == [True, False]
+    assert told == [DARK, LIGHT]

@@ -112,6 +112,26 @@ def test_a_registry_that_failed_is_told_with_what_to_mend(play: Play) -> None:
     play(host, scene)
 
 
+def test_a_registry_that_only_a_person_can_accept_is_offered_for_it(play: Play) -> None:
+    host = orphans()
+    loss = "40 of 112 sessions are live no more; accept the registry ('sweeper bind') if that is right"
+    host.registry = replace(host.registry, trusted=False, problems=(loss,))
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        again, accept = stage.window.banners.notices["registry"].remedies
+        assert again.label == "Read it again"
+        stage.prompts.yes = False
+        accept.act()
+        await until(lambda: stage.prompts.questions)
+        assert not host.asked(Bind)
+        stage.prompts.yes = True
+        accept.act()
+        await until(lambda: host.asked(Bind))
+
+    play(host, scene)
+
+
 def test_a_volume_that_can_not_be_read_is_told_and_nothing_can_be_swept(play: Play) -> None:
     host = ScriptedHost([], volume=replace(VOLUME, error="not mounted: /mnt/efs is an empty directory"))
 
