@@ -236,7 +236,7 @@ COLUMNS = (
         lambda cell: cell.entry.row.label,
         lambda entry: entry.row.name.decode("utf-8", "surrogateescape"),
         lambda cell: cell.entry.row.label,
-        304,
+        298,
     ),
     Column(
         "status",
@@ -245,7 +245,7 @@ COLUMNS = (
         lambda cell: status_words(cell.entry),
         lambda entry: STATUS_ORDER.index(entry.row.status) * 10 + len(entry.row.verdict.doubts),
         _status_tip,
-        176,
+        186,
     ),
     Column("size", "Size", "Allocated on disk, hard links counted once", _size_text, _allocated, _size_tip, 94, True),
     Column(
@@ -293,7 +293,7 @@ COLUMNS = (
         lambda cell: reason_words(cell.entry),
         lambda entry: _folded(reason_words(entry)),
         lambda cell: reason_words(cell.entry),
-        236,
+        230,
     ),
 )
 
