@@ -21,6 +21,7 @@ from sweeper_gui.storage.files import NameTaken, rename_exclusively
 from tests.support.display import display
 from tests.support.mounts import bind, ext4, tmpfs
 from tests.support.nobody import NOBODY, POPEN_AS_NOBODY, as_nobody, nobodys_directory
+from tests.support.root import need_root
 from tests.support.slowfs import Fault, slow_volume
 from tests.support.trees import fingerprint, make_tree
 from tests.support.volume import FakeVolume
@@ -203,6 +204,7 @@ def test_a_frozen_volume_holds_everyone_up_and_a_killed_one_lets_them_fail(tmp_p
 _A_TEST_THAT_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path
+from tests.support.root import need_root
 from tests.support.slowfs import slow_volume
 with slow_volume(Path(sys.argv[1], "backing"), Path(sys.argv[1], "mount")) as volume:
     assert os.path.ismount(volume.path)
@@ -211,6 +213,7 @@ with slow_volume(Path(sys.argv[1], "backing"), Path(sys.argv[1], "mount")) as vo
 
 
 def test_a_slow_volume_goes_with_the_process_that_made_it(tmp_path: Path):
+    need_root()
     command = [sys.executable, "-c", _A_TEST_THAT_IS_KILLED, str(tmp_path)]
     assert subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode == -signal.SIGKILL
     deadline = time.monotonic() + 10

@@ -12,6 +12,7 @@ from PySide6.QtCore import QTimer
 from tests.support import leaks
 from tests.support.leaks import Leaks
 from tests.support.messages import Messages
+from tests.support.root import need_root
 
 PROJECT = Path(__file__).parents[1]
 
@@ -78,6 +79,7 @@ def test_a_process_that_outlived_its_parent_is_found_and_ended(tmp_path: Path):
 
 
 def test_a_mount_is_found_and_taken_away(tmp_path: Path):
+    need_root()
     watch = Leaks(tmp_path)
     (tmp_path / "mount").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "mount"], check=True)
