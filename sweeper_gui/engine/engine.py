@@ -228,7 +228,7 @@ class _Work:
     def _tell_registry(self) -> None:
         snapshot = self._book.snapshot
         if snapshot is not None:
-            self._registry.tell(registry_state(snapshot, len(self._book.ids())))
+            self._registry.tell(registry_state(snapshot, self._book.ids()))
 
     def _start_registry(self, _: m.ReadRegistry) -> m.Reply:
         def work(ground: Ground, _: Job) -> object:
@@ -239,11 +239,14 @@ class _Work:
 
     def _start_prepare(self, request: m.Prepare) -> m.Reply:
         def work(ground: Ground, job: Job) -> object:
-            scan = self._scan = self._new_scan(ground)
+            before, scan = self._scan, self._new_scan(ground)
+            self._scan = scan
             try:
                 plan = prepare(ground, self._book, scan, request.request)
             finally:
                 scan.end()
+                if not scan.progress.to_measure:  # it has measured nothing: what was measured before is what there is
+                    self._scan = before
             return m.Failure("cancelled", "cancelled") if job.cancel.is_set() else m.Planned(plan)
 
         return self._on_ground("plan", work, exclusive=True)
@@ -354,11 +357,16 @@ class _Work:
                 return m.Swept(report)
             finally:  # what was done before it failed is told too
                 self._reserved = frozenset()
-                done = [outcome.name for outcome in progress.all_outcomes() if outcome.done]
-                self._book.remove(done if kind == "sweep" else ())
+                if kind == "sweep":
+                    self._look_again(ground, [outcome.name for outcome in progress.all_outcomes()])
                 self._tell_volume(ground)
 
         return self._on_ground(kind, work, exclusive=True)
+
+    def _look_again(self, ground: Ground, names: list[bytes]) -> None:
+        """What a sweep moved is no longer listed; what it put back is not what was measured."""
+        self._new_scan(ground).look_at(names)
+        self._tell_registry()
 
     def _end_scans(self, cancel: Event) -> None:
         """Ends what reads the trees, and waits for it: not for ever, and no longer than until the run is cancelled."""

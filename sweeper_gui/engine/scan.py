@@ -17,6 +17,7 @@ from sweeper_gui.engine.jobs import told
 from sweeper_gui.engine.messages import ScanProgress
 from sweeper_gui.storage.listing import list_workspaces, with_attributes
 from sweeper_gui.storage.measure import Counters, MeasureResult, measure
+from sweeper_gui.storage.queue import MEASURING, Priority
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.ground import Facts, Ground
 from sweeper_gui.sweep.trash import ids_in_trash
@@ -44,6 +45,7 @@ class Scan:
         self._started = time.monotonic()
         self._listed = self._to_measure = self._measured = 0
         self._phase = "listing"
+        self._ended: float | None = None
         self.problems: list[str] = []
 
     @property
@@ -58,7 +60,7 @@ class Scan:
             self._to_measure,
             self._measured,
             self._counters.entries,
-            time.monotonic() - self._started,
+            round((self._ended or time.monotonic()) - self._started, 3),
         )
 
     def run(self, *, sizes: bool, only_new: bool) -> None:
@@ -83,6 +85,7 @@ class Scan:
     def end(self) -> None:
         """Nothing more is done: for those who call its parts one by one."""
         self._phase = "done"
+        self._ended = time.monotonic()
 
     def look_again(self, names: Sequence[bytes] | None, *, registry_older_than: float) -> None:
         """Before a plan is made: attributes, facts and, where older than so many seconds, the registry, anew."""
@@ -155,13 +158,18 @@ class Scan:
         finally:
             gate.done()
 
+    def look_at(self, names: Sequence[bytes]) -> None:
+        """Looks at a few workspaces again, one by one, cancelled or not: which of them are there, and as what."""
+        for row in self._book.rows(names):
+            self._look_at(row)
+
     def _look_at(self, row: Row) -> None:
         try:
             with self._ground.pool.operation():
                 seen = with_attributes(self._ground.volume, row.workspace)
         except FileNotFoundError:
             self._book.remove([row.name])
-        except OSError:
+        except (OSError, VolumeError):
             pass  # it stays unmeasured, and measuring it will say why
         else:
             self._book.attributes(seen, self._ground.now())
@@ -174,12 +182,12 @@ class Scan:
         self._to_measure += len(wanted)
         slots = threading.Semaphore(max(4, 2 * self._ground.settings.sweep.max_in_flight))
         gate = _Gate(self._cancel)
-        for row in wanted:
+        for number, row in enumerate(wanted):
             while not slots.acquire(timeout=_LOOK_EVERY) and not self._cancel.is_set():
                 pass
             if self._cancel.is_set():
                 break
-            self._measure_one(row.workspace, slots, gate)
+            self._measure_one(row.workspace, (*MEASURING, number), slots, gate)
         gate.wait()
 
     def _measurable(self, row: Row) -> bool:
@@ -192,7 +200,7 @@ class Scan:
             and workspace.name not in self._reserved
         )
 
-    def _measure_one(self, workspace: Workspace, slots: threading.Semaphore, gate: "_Gate") -> None:
+    def _measure_one(self, workspace: Workspace, priority: Priority, slots: threading.Semaphore, gate: "_Gate") -> None:
         gate.begin()
         stack = contextlib.ExitStack()
         stack.callback(gate.done)
@@ -219,6 +227,7 @@ class Scan:
             cancel=self._cancel,
             counters=self._counters,
             on_done=finished,
+            priority=priority,
         )
 
 

@@ -124,8 +124,10 @@ def broken_volume(settings: VolumeSettings, error: VolumeError) -> VolumeState:
     return VolumeState(root=visible(os.fsencode(settings.root or "")), error=told(words))
 
 
-def registry_state(snapshot: Snapshot, directories: int) -> RegistryState:
-    """The registry as a snapshot tells it, matched both ways."""
+def registry_state(snapshot: Snapshot, ids: frozenset[str]) -> RegistryState:
+    """The registry as a snapshot tells it, matched both ways with the ids of the directories that are listed."""
+    known = ids & snapshot.sessions.keys()
+    live = ids & snapshot.live_ids
     return RegistryState(
         sources=tuple(
             SourceState(read.shown, len(read.sessions), read.error or "", read.hint or "") for read in snapshot.reads
@@ -133,11 +135,11 @@ def registry_state(snapshot: Snapshot, directories: int) -> RegistryState:
         read_at=snapshot.started_at if snapshot.reads else None,
         trusted=snapshot.examined and not snapshot.problems,
         problems=snapshot.problems,
-        directories=directories,
-        matched_live=snapshot.matched_live,
-        matched_deleted=snapshot.matched_deleted,
-        unmatched_directories=max(0, directories - snapshot.matched_live - snapshot.matched_deleted),
-        sessions_without_directory=snapshot.unmatched_live,
+        directories=len(ids),
+        matched_live=len(live),
+        matched_deleted=len(known) - len(live),
+        unmatched_directories=len(ids) - len(known),
+        sessions_without_directory=len(snapshot.live_ids) - len(live),
     )
 
 

@@ -158,6 +158,7 @@ class _Reclaim:
 
     def _remove(self, chosen: Sequence[tuple[Lying, Left]]) -> Report:
         """Finishes trees after a trusted read that starts now, so after they were set aside; a live one goes back."""
+        self._progress.planned = len(chosen)
         self._site.evidence.snapshot_after_now()
         self._removals = Removals(self._site, self._last_question, put_back_on_doubt=False)
         steps = {Left.REMOVE: self._begin_removal, Left.CONFIRM: self._confirm, Left.PUT_BACK: self._give_up}

@@ -148,8 +148,16 @@ class Work:
     async def _scan(self) -> None:
         self._window.model.forget_outcomes()
         self._window.banners.unsay("failure", "selection-lost")
+        await self._list(Scan())
+
+    async def _scan_new(self) -> None:
+        """Lists again, and measures what came back to the volume or was not reached before a sweep."""
+        if not self._controller.running(Scan):
+            await self._list(Scan(only_new=True))
+
+    async def _list(self, request: Scan) -> None:
         try:
-            await self._controller.run(Scan())
+            await self._controller.run(request)
         except EngineFailure as failed:
             if failed.failure.kind != "cancelled":
                 raise
@@ -229,7 +237,10 @@ class Work:
     async def _change(self, request: Request, doing: str, note: str = "") -> None:
         """Runs something that changes the volume and shows its report."""
         result = await self._controller.run(request)
+        self._offer_trash(self._controller.volume)
         if isinstance(result, Swept):
+            if not result.report.dry_run:
+                self._tasks.start(self._scan_new())
             self._window.model.show_outcomes(result.report.outcomes if isinstance(request, Sweep) else ())
             self._window.refresh()
             await self._show_report(ReportView(result.report, doing, note))
@@ -256,7 +267,6 @@ class Work:
             return
         if choice.act is TrashAct.RESTORE:
             await self._change(Restore(tuple(item.name for item in choice.items)), "Restore")
-            await self._scan_new()
         elif choice.act is TrashAct.PURGE:
             await self._purge(choice.items)
         else:
@@ -284,12 +294,6 @@ class Work:
         )
         if await self._prompts.ask(question):
             await self._change(Resume(), "Resume")
-            await self._scan_new()
-
-    async def _scan_new(self) -> None:
-        """What came back to the volume is listed and measured."""
-        if not self._controller.running(Scan):
-            await self._controller.run(Scan(only_new=True))
 
     def _offer_trash(self, volume: VolumeState) -> None:
         parts = []

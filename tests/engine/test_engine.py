@@ -266,3 +266,38 @@ def test_frames_carry_messages_of_any_length(tmp_path: Path) -> None:
         assert frame is not None
         assert msgspec.msgpack.decode(frame, type=m.Request) == m.Restore(names)
         assert read_frame(into) is None
+
+
+def test_what_was_left_half_removed_is_no_longer_listed_and_counted(host: Host, volume: FakeVolume) -> None:
+    driver, job = begin_to_sweep(host, volume)
+    driver.host.request(m.Cancel(job))
+    report = driver.result(job).report
+    driver.poll()
+    in_place = {name for name in (f"big-{number}" for number in range(4)) if (volume.root / name).exists()}
+    assert {name for name in driver.statuses() if name.startswith("big-")} == in_place
+    assert driver.registry is not None
+    assert driver.registry.directories == 7 + len(in_place)
+    assert driver.registry.matched_deleted == 3 + len(in_place)
+    assert driver.registry.unmatched_directories == 1
+    assert driver.volume is not None
+    assert driver.volume.unfinished == 4 - len(in_place)
+    assert len(report.outcomes) + len(report.untouched) == 4
+
+
+def test_likely_orphans_are_measured_first(tmp_path: Path) -> None:
+    """They are what the window is for: the sizes of live ones can wait."""
+    volume = FakeVolume(tmp_path)
+    for number in range(12):
+        (volume.live if number % 2 else volume.deleted)(f"s{number:02}", 400)
+    host = LocalHost()
+    driver = Driver(host, settings_of(volume))
+    driver.run(m.Scan())
+    host.close()
+    order = [
+        row.name
+        for update in driver.updates
+        for row in update.rows
+        if row.usage is not None and row.workspace.id is not None
+    ]
+    first = list(dict.fromkeys(order))[:6]
+    assert {name.decode() for name in first} == {f"s{number:02}" for number in range(0, 12, 2)}
