@@ -398,6 +398,8 @@ def scan_words(scan: ScanProgress) -> str:
             f", {count_text(round(scan.entries / scan.seconds))}/s" if scan.seconds >= 1 else ""
         )
     if scan.phase == "done":
+        if not scan.measured:  # a listing that found nothing new to measure
+            return f"Listed {count_text(scan.listed)} workspaces in {age_text(scan.seconds)}"
         return f"Measured {entries}"
     return "The scan was stopped; what is not measured is not swept" if scan.phase == "cancelled" else "Listing…"
 
