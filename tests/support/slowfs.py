@@ -17,6 +17,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -92,6 +93,8 @@ class SlowVolume:
     def freeze(self) -> None:
         """Stops serving: everything that touches the volume waits, and its threads survive even SIGKILL."""
         self._process.send_signal(signal.SIGSTOP)
+        while not all(state == "T" for state in self._thread_states()):  # the signal arrives in its own time
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Serves again."""
@@ -101,6 +104,10 @@ class SlowVolume:
         """Ends the serving process: what waits fails, and so does everything that follows (ENOTCONN)."""
         self._process.kill()
         self._process.wait()
+
+    def _thread_states(self) -> list[str]:
+        stats = [task.joinpath("stat").read_text() for task in Path(f"/proc/{self.pid}/task").iterdir()]
+        return [stat.rpartition(")")[2].split()[0] for stat in stats]
 
     def _ask(self, message: dict[str, Any]) -> Any:
         assert self._process.stdin is not None
