@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from sweeper_gui.storage.queue import Impact, WorkPool
 from tests.support.removals import discovered_and_removed, measured
 from tests.support.slowfs import slow_volume
@@ -101,13 +103,13 @@ def table(results: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Runs it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--entries", type=int, default=20_000)
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds for each operation")
     parser.add_argument("--directory", type=Path, help="where the tree is made; default: the directory for temporaries")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=options.directory) as temporary:
         backing = Path(temporary) / "volume"
         backing.mkdir()
@@ -129,5 +131,11 @@ def main() -> None:
     )
 
 
+def bench_storage(capfd: pytest.CaptureFixture[str]) -> None:
+    """The local table of `main`, for ./dev bench."""
+    with capfd.disabled():
+        main([])
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -102,8 +102,9 @@ class PassThrough:
         two_paths = name in ("rename", "link")
 
         @functools.wraps(function)  # mfusepy reads the signature
-        def call(path: str, *arguments: Any) -> Any:
-            paths = (path[1:], arguments[0][1:]) if two_paths else (path[1:],)
+        def call(path: str | None, *arguments: Any) -> Any:
+            shown = (path or "/")[1:]  # an open directory that has been removed has no path any more
+            paths = (shown, arguments[0][1:]) if two_paths else (shown,)
             fault = self._plan.enter(name, paths)
             if fault is None:
                 return function(path, *arguments)
