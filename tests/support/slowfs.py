@@ -106,8 +106,11 @@ class SlowVolume:
         self._process.wait()
 
     def _thread_states(self) -> list[str]:
-        stats = [task.joinpath("stat").read_text() for task in Path(f"/proc/{self.pid}/task").iterdir()]
-        return [stat.rpartition(")")[2].split()[0] for stat in stats]
+        states = []
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+                states.append(task.joinpath("stat").read_text().rpartition(")")[2].split()[0])
+        return states
 
     def _ask(self, message: dict[str, Any]) -> Any:
         assert self._process.stdin is not None
