@@ -72,7 +72,10 @@ class Volume:
     def _own_mount(self) -> Mount:
         mount = with_id(read_mounts(), self._mount_id)
         if mount is None:
-            raise VolumeError(f"the mount of {visible(self.root)} is gone", "mount the volume again")
+            raise VolumeError(
+                f"the mount of {visible(self.root)} is not in the mount table: it was unmounted, or hides from a chroot",
+                "mount the volume again; in a chroot, make its top a mount point (mount --bind)",
+            )
         return mount
 
     def __enter__(self) -> "Volume":

@@ -1,19 +1,29 @@
-"""How late the window's event loop is while a slow volume is swept, beside the blocking way on the same volume.
+"""How late the window's event loop is while a slow volume is swept, and how long its table takes.
 
-The blocking way is the one that took the source system down: a recursive delete on the event loop. It is here to show
-that the measure can fail.
+Each beside another way in the same run. For the event loop that is a recursive delete on it, the way that took the
+source system down: it shows that the measure can fail.
 """
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+from PySide6.QtCore import QSortFilterProxyModel, Qt
+from pytestqt.qtbot import QtBot
+
 from sweeper_gui.settings import Settings
+from sweeper_gui.ui.columns import COLUMN_OF
 from sweeper_gui.ui.heartbeat import Lateness
+from sweeper_gui.ui.row_filter import RowFilter
+from sweeper_gui.ui.table import WorkspaceTable
+from sweeper_gui.ui.theme import Look
+from sweeper_gui.ui.workspace_model import WorkspaceModel
 from tests.support.slowfs import slow_volume
 from tests.support.volume import FakeVolume
 from tests.ui.conftest import Stage, as_shown, until
+from tests.ui.rows import realistic_rows
 
 pytest_plugins = ["tests.ui.conftest"]
 
@@ -62,3 +72,38 @@ def bench_event_loop_while_a_slow_volume_is_swept(play_for_real: Callable[..., N
     figures = {who: {"max_ms": round(one.max * 1e3, 1), "p99_ms": round(one.p99 * 1e3, 1)} for who, one in late.items()}
     ratio = late["blocking"].max / late["sweeper"].max
     print(json.dumps({"benchmark": "event loop", **figures, "ratio_of_max": round(ratio, 1)}))
+
+
+def bench_table_of_ten_thousand_rows(look: Look, qtbot: QtBot) -> None:
+    """Sorting and filtering by the model itself, beside Qt's proxy model over the same rows."""
+    model = WorkspaceModel()
+    table = WorkspaceTable(model, look)
+    qtbot.addWidget(table)
+    table.show()
+    model.apply(realistic_rows(10_000))
+    table.selectAll()
+    proxy = QSortFilterProxyModel()
+    proxy.setSourceModel(model)
+    proxy.setFilterKeyColumn(COLUMN_OF["workspace"])
+    owner = COLUMN_OF["owner"]
+    ours = {
+        "sort": _milliseconds(lambda: model.sort(owner, Qt.SortOrder.AscendingOrder)),
+        "filter": _milliseconds(lambda: model.set_filter(RowFilter(search="otter"))),
+    }
+    model.set_filter(RowFilter())
+    theirs = {
+        "sort": _milliseconds(lambda: proxy.sort(owner, Qt.SortOrder.AscendingOrder)),
+        "filter": _milliseconds(lambda: proxy.setFilterFixedString("otter")),
+    }
+    proxy.deleteLater()
+    print()
+    for what, took in ours.items():
+        ratio = theirs[what] / took
+        print(f"{what:6}  sweeper {took:7.1f} ms   QSortFilterProxyModel {theirs[what]:7.1f} ms   {ratio:5.1f} x")
+    print(json.dumps({"benchmark": "table", "rows": 10_000, "sweeper_ms": ours, "proxy_ms": theirs}))
+
+
+def _milliseconds(act: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    act()
+    return round((time.perf_counter() - started) * 1_000, 1)

@@ -1,8 +1,8 @@
 import os
 from pathlib import Path
 
-from sweeper_gui.storage.mounts import below, points_below, read_mounts, shared_from, with_id
 from sweeper_gui.storage.files import mount_id
+from sweeper_gui.storage.mounts import below, points_below, read_mounts, shared_from, with_id
 from tests.support.mounts import bind, tmpfs
 
 

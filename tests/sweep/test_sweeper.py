@@ -63,6 +63,7 @@ def test_bytes_bound_what_is_taken(filled: Rig) -> None:
     sizes = {row.name: row.usage.allocated for row in filled.rows().values() if row.usage}
     plan = filled.plan(max_bytes=sizes[b"gone-0"] + sizes[b"gone-1"] + 1, order=Order.LARGEST)
     report = filled.sweep(plan)
+    assert plan.max_bytes is not None
     assert sum(sizes[outcome.name] for outcome in report.outcomes if outcome.done) <= plan.max_bytes
     assert sum(outcome.done for outcome in report.outcomes) == 2
 
