@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from sweeper_gui.core.units import age_text, count_text, size_text
+from sweeper_gui.core.units import age_text, count_text, counted, size_text
 from sweeper_gui.engine.messages import ScanProgress, SweepProgress, Update
 
 #: Seconds between two plain lines.
@@ -39,16 +39,16 @@ def _scanning(scan: ScanProgress) -> State:
     if scan.phase == "listing":
         return State(f"listing: {count_text(scan.listed)} found")
     text = (
-        f"measuring: {count_text(scan.measured)} of {count_text(scan.to_measure)} workspaces, "
-        f"{count_text(scan.entries)} entries"
+        f"measuring: {count_text(scan.measured)} of {counted(scan.to_measure, 'workspace')}, "
+        f"{counted(scan.entries, 'entry', 'entries')}"
     )
     return State(text, scan.measured, scan.to_measure)
 
 
 def _sweeping(sweep: SweepProgress) -> State:
     parts = [
-        f"{sweep.step}: {count_text(sweep.finished)} of {count_text(sweep.planned)} workspaces",
-        f"{count_text(sweep.entries_removed)} of {count_text(sweep.entries_total)} entries",
+        f"{sweep.step}: {count_text(sweep.finished)} of {counted(sweep.planned, 'workspace')}",
+        f"{count_text(sweep.entries_removed)} of {counted(sweep.entries_total, 'entry', 'entries')}",
         f"{size_text(sweep.bytes_freed)} freed",
     ]
     if sweep.rate:

@@ -27,7 +27,7 @@ from sweeper_gui.engine.messages import (
 #: Also how late a signal may be noticed.
 _POLLS = (0.01, 0.1)
 #: For how many seconds a volume may not answer a cancelled job before the command leaves it behind.
-PATIENCE = 20.0
+PATIENCE = 5.0
 
 Result = TypeVar("Result")
 
@@ -113,8 +113,8 @@ class Session:
             if cancelling and update.stalled > PATIENCE:
                 raise Refusal(
                     Code.CANCELLED,
-                    "cancelled, but the volume does not answer: what was under way may still end later",
-                    "Once it answers again, 'sweeper trash' shows what was left half done.",
+                    "cancelled; the volume does not answer: what was begun can be resumed",
+                    "Once it answers again, 'sweeper trash' shows what was left half done; then 'sweeper resume'.",
                 )
             if not update.more:
                 self._pause(pause)

@@ -14,7 +14,7 @@ from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result,
 from sweeper_gui.core.plan import Candidate, Order, Plan, in_order
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.row import Row
-from sweeper_gui.core.units import age_text, count_text, size_text
+from sweeper_gui.core.units import age_text, count_text, counted, size_text
 from sweeper_gui.core.usage import Usage
 from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import Check, RegistryState, Trash, VolumeState
@@ -94,10 +94,10 @@ def volume_line(volume: VolumeState) -> Text:
 def registry_line(registry: RegistryState, now: float) -> Text:
     """How the registry matches the volume, both ways."""
     line = (
-        f"{count_text(registry.matched_live)} of {_plural(registry.directories, 'directory', 'directories')} "
+        f"{count_text(registry.matched_live)} of {counted(registry.directories, 'directory', 'directories')} "
         f"{'has' if registry.matched_live == 1 else 'have'} a live session, {count_text(registry.matched_deleted)} "
         f"a deleted one, {count_text(registry.unmatched_directories)} none; "
-        f"{_plural(registry.sessions_without_directory, 'session has', 'sessions have')} no directory"
+        f"{counted(registry.sessions_without_directory, 'session has', 'sessions have')} no directory"
     )
     if registry.read_at is not None:
         line += f"; read {age_text(now - registry.read_at)} ago"
@@ -139,10 +139,10 @@ def plan_question(plan: Plan) -> str:
     aside = [candidate for candidate in chosen if candidate.treatment is Treatment.SET_ASIDE]
     acts = []
     if removed:
-        acts.append(f"Remove {_plural(len(removed), 'workspace')} ({_candidate_bytes(removed)}) for good")
+        acts.append(f"Remove {counted(len(removed), 'workspace')} ({_candidate_bytes(removed)}) for good")
     if aside:
         verb = "set aside" if acts else "Set aside"
-        acts.append(f"{verb} {_plural(len(aside), 'workspace')} ({_candidate_bytes(aside)})")
+        acts.append(f"{verb} {counted(len(aside), 'workspace')} ({_candidate_bytes(aside)})")
     return " and ".join(acts) + "?"
 
 
@@ -177,7 +177,7 @@ def _outcomes(outcomes: Sequence[Outcome]) -> NamedTable:
 def _outcome_reason(outcome: Outcome) -> str:
     new = [error for error in outcome.errors if error != outcome.reason]
     more = outcome.error_count - len(outcome.errors)
-    left = f"{_plural(more, 'more error')}" if more > 0 else ""
+    left = counted(more, "more error") if more > 0 else ""
     return "; ".join(part for part in (outcome.reason, *new, left) if part)
 
 
@@ -231,7 +231,7 @@ def trash_parts(trash: Trash, now: float) -> list[RenderableType]:
             _expiry(item, now),
         )
     total = sum(item.allocated for item in trash.items)
-    line = f"{_plural(len(trash.items), 'workspace')}, {size_text(total)}, in {trash.path}"
+    line = f"{counted(len(trash.items), 'workspace')}, {size_text(total)}, in {trash.path}"
     return [made, plain(line, style="bold")]
 
 
@@ -321,7 +321,3 @@ def _total(rows: Iterable[Row]) -> str:
 
 def _candidate_bytes(candidates: Iterable[Candidate]) -> str:
     return size_text(sum(candidate.usage.allocated for candidate in candidates))
-
-
-def _plural(number: int, one: str, many: str = "") -> str:
-    return f"{count_text(number)} {one if number == 1 else many or one + 's'}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.snapshot import Snapshot
-from sweeper_gui.core.units import count_text, size_text
+from sweeper_gui.core.units import count_text, counted, size_text
 from sweeper_gui.engine.messages import Check, Diagnosis
 from sweeper_gui.engine.opening import open_ground
 from sweeper_gui.settings import Settings
@@ -82,7 +82,7 @@ def _volume(ground: Ground) -> Iterator[Check]:
         started = time.monotonic()
         ids = listed_ids(ground)
         took = time.monotonic() - started
-        yield Check("listing", "ok", f"{count_text(len(ids))} workspaces listed in {took:.2f} s")
+        yield Check("listing", "ok", f"{counted(len(ids), 'workspace')} listed in {took:.2f} s")
     except VolumeError as error:
         yield Check("listing", "error", str(error), error.hint)
     if os.access(volume.root, os.W_OK | os.X_OK):
@@ -154,16 +154,19 @@ def _registry(ground: Ground) -> Iterator[Check]:
         return
     try:
         on_volume = listed_ids(ground)
+    except VolumeError:
+        on_volume = frozenset()  # said above, as what follows is
+    try:
         ids = on_volume | ids_in_trash(ground)
     except (VolumeError, OSError):
-        on_volume = ids = frozenset()  # said above
+        ids = on_volume
     snapshot = ground.read_registry(ids)
     for read in snapshot.reads:
         took = read.finished_at - read.started_at
         if read.error:
             yield Check("registry", "error", f"{read.shown}: {read.error}", read.hint or "see the message")
         else:
-            words = f"{read.shown}: {count_text(len(read.sessions))} sessions read in {took:.2f} s"
+            words = f"{read.shown}: {counted(len(read.sessions), 'session')} read in {took:.2f} s"
             if read.knows_deleted:
                 yield Check("registry", "ok", words)
             else:
@@ -182,12 +185,14 @@ def _match(snapshot: Snapshot, ids: frozenset[str]) -> Check:
     missing = sorted(snapshot.live_ids - ids)
     live, deleted = len(ids & snapshot.live_ids), len(ids & (known - snapshot.live_ids))
     words = (
-        f"{live} of {len(ids)} directories have a live session, {deleted} a deleted one, {len(unknown)} none; "
-        f"{len(missing)} live sessions have no directory"
+        f"{count_text(live)} of {counted(len(ids), 'directory', 'directories')} {'has' if live == 1 else 'have'} "
+        f"a live session, {count_text(deleted)} a deleted one, {count_text(len(unknown))} none; "
+        f"{counted(len(missing), 'live session has', 'live sessions have')} no directory"
     )
     twins = [id_ for id_ in unknown if snapshot.live_lookalike(id_)]
     if twins:
-        words += f"; {len(twins)} names differ from a live id only in their form, such as {visible(twins[0])}"
+        differ = "name differs from a live id only in its form", "names differ from a live id only in their form"
+        words += f"; {counted(len(twins), *differ)}, such as {visible(twins[0])}"
         return Check("match", "error", words, "let the query return ids exactly as the directories are named")
     if not ids or live or deleted:
         return Check("match", "ok", words)
@@ -209,6 +214,7 @@ def _processes() -> Check:
 def _state(ground: Ground) -> Check:
     if ground.state.problem:
         return Check("local memory", "warning", ground.state.problem, "mend or remove the file")
-    seen = ground.state.live_ids
-    words = "no trusted read of this volume yet" if seen is None else f"{len(seen)} live ids at the last trusted read"
-    return Check("local memory", "ok", f"{ground.state.directory}: {words}")
+    seen, where = ground.state.live_ids, visible(os.fsencode(ground.state.directory))
+    if seen is None:
+        return Check("local memory", "ok", f"{where}: no trusted read of this volume yet")
+    return Check("local memory", "ok", f"{where}: {counted(len(seen), 'live id')} at the last trusted read")

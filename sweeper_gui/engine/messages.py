@@ -86,7 +86,7 @@ class ListTrash(msgspec.Struct, frozen=True, tag=True):
 class Restore(msgspec.Struct, frozen=True, tag=True):
     """Put set-aside workspaces back in their place: the latest of each name, or these very items. Result: `Swept`.
 
-    `items` are sweep ids and numbers, as `TrashItem` has them: of the names, only these; without names, exactly these.
+    `items` are sweep ids and numbers, as `TrashItem` has them; where they are given, exactly these.
     """
 
     names: tuple[bytes, ...] = ()
@@ -96,8 +96,8 @@ class Restore(msgspec.Struct, frozen=True, tag=True):
 class Purge(msgspec.Struct, frozen=True, tag=True):
     """Remove set-aside workspaces for good: these names, these items, or all older than so many seconds.
 
-    One of the three must be given. `items` are what a person confirmed, as in `Restore`. Ones with unsaved work are
-    purged only by name or as an item. Result: `Swept`.
+    One of the three must be given, and each that is given must hold. `items` are what a person confirmed, as in
+    `Restore`. Ones with unsaved work are purged only by name. Result: `Swept`.
     """
 
     names: tuple[bytes, ...] = ()
