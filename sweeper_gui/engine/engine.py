@@ -351,6 +351,8 @@ class _Work:
             self._sampler = SweepSampler(job.id, progress)
             try:
                 self._end_scans(job.cancel)
+                if job.cancel.is_set():
+                    return m.Failure("cancelled", "cancelled before anything was changed")
                 report = run(ground, progress)
                 if report.sweep_id:
                     self._clock_skew = clock_skew_of(ground, report.sweep_id)

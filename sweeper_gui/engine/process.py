@@ -104,7 +104,7 @@ def serve() -> int:
         for stop in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(stop, _stop)
         while (frame := read_frame(requests)) is not None:
-            _write(replies, _encoded(_answer(engine.handle, frame)))
+            _write(replies, encoded(_answer(engine.handle, frame)))
     except (BadFrame, OSError) as error:
         sys.stderr.write(f"sweeper engine: {error}\n")
         status = 1
@@ -131,7 +131,7 @@ def _answer(handle: Callable[[Request], Reply], frame: bytes) -> Reply:
     return handle(request)
 
 
-def _encoded(reply: Reply) -> bytes:
+def encoded(reply: Reply) -> bytes:
     """The reply's bytes. Where it can't be encoded the front end is told so, and of each job that it told the end of.
 
     A front end that never heard of a job's end would wait for ever.

@@ -163,6 +163,7 @@ class SweepSampler:
         total = max(progress.entries_planned, sum(tree.entries for tree in trees))
         rate = self._rate(now, removed)
         left = (total - removed) / rate if rate > 0 and total > removed else None
+        finished = len(progress.all_outcomes())
         active = [tree for tree in trees if tree.outcome is None][:_MOST_TREES]
         return SweepProgress(
             job=self.job,
@@ -171,8 +172,8 @@ class SweepSampler:
                 TreeProgress(tree.name, tree.step, tree.entries, tree.counters.entries, tree.counters.bytes)  # type: ignore[arg-type]
                 for tree in active
             ),
-            planned=progress.planned,
-            finished=len(progress.all_outcomes()),
+            planned=max(progress.planned, finished, len(trees)),  # of a resume nobody knows before how many it takes
+            finished=finished,
             entries_total=total,
             entries_removed=removed,
             bytes_freed=sum(tree.counters.bytes for tree in trees),

@@ -8,7 +8,16 @@ from sweeper_gui.core.outcome import Outcome
 from sweeper_gui.core.row import Row
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.host import Host
-from sweeper_gui.settings import Settings
+from sweeper_gui.settings import Settings, load_settings
+from tests.support.volume import FakeVolume
+
+
+def settings_of(volume: FakeVolume, more: str = "", **policy: str) -> Settings:
+    """The settings of a volume where nothing is too young; `more` are further lines of the file."""
+    path = volume.root.parent / "sweeper.toml"
+    path.write_text(volume.settings(**({"min_age": "0s"} | policy)) + more)
+    path.chmod(0o600)
+    return load_settings(config=path)
 
 
 class Driver:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,39 +17,8 @@ from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.host import EngineGone, Host
 from sweeper_gui.engine.local import LocalHost
 from sweeper_gui.engine.process import EngineProcess, read_frame, write_frame
-from sweeper_gui.settings import Settings, load_settings
-from tests.engine.driving import Driver
+from tests.engine.driving import Driver, settings_of
 from tests.support.volume import FakeVolume
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> FakeVolume:
-    volume = FakeVolume(tmp_path)
-    for number in range(3):
-        volume.live(f"live-{number}", 20)
-        volume.deleted(f"gone-{number}", 20)
-    volume.unexplained("lost-0", 20)
-    (volume.root / "file").write_text("")
-    return volume
-
-
-def settings_of(volume: FakeVolume, **policy: str) -> Settings:
-    path = volume.root.parent / "sweeper.toml"
-    path.write_text(volume.settings(**({"min_age": "0s"} | policy)))
-    path.chmod(0o600)
-    return load_settings(config=path)
-
-
-@pytest.fixture(params=[LocalHost, EngineProcess], ids=["in-process", "process"])
-def host(request: pytest.FixtureRequest) -> Iterator[Host]:
-    host = request.param()
-    yield host
-    host.close()
-
-
-@pytest.fixture
-def driver(host: Host, volume: FakeVolume) -> Driver:
-    return Driver(host, settings_of(volume))
 
 
 def test_lists_judges_and_measures(driver: Driver) -> None:

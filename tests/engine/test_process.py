@@ -1,0 +1,142 @@
+"""The frames between a front end and its engine, and what an engine does with what can't be sent."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sweeper_gui.core.row import Row
+from sweeper_gui.core.snapshot import Session
+from sweeper_gui.core.verdict import Status, Verdict
+from sweeper_gui.core.workspace import Kind, Workspace
+from sweeper_gui.engine import messages as m
+from sweeper_gui.engine.process import EngineProcess, encoded, read_frame, write_frame
+from tests.engine.driving import settings_of
+from tests.support.messages import Messages
+from tests.support.volume import FakeVolume
+
+#: A text that no encoding has.
+BROKEN = "w\udcff"
+PROJECT = Path(__file__).parents[2]
+
+
+def decoded(data: bytes) -> m.Reply:
+    return msgspec.msgpack.decode(data, type=m.Reply)
+
+
+def test_a_reply_that_can_not_be_encoded_becomes_a_failure(messages: Messages) -> None:
+    messages.expect("can't be encoded")
+    row = Row(Workspace(b"a", Kind.DIRECTORY), Verdict(Status.LIVE, "live"), session=Session("a", title=BROKEN))
+    failure = decoded(encoded(m.Update(rows=(row,))))
+    assert isinstance(failure, m.Failure)
+    assert "can't be sent" in failure.message
+    assert decoded(encoded(m.Done())) == m.Done()
+
+
+def test_the_end_of_a_job_is_told_even_where_its_result_can_not_be(messages: Messages) -> None:
+    messages.expect("can't be encoded")
+    update = m.Update(finished=(m.Finished(7, m.Message(BROKEN)), m.Finished(8, m.Done())))
+    told = decoded(encoded(update))
+    assert isinstance(told, m.Update)
+    assert [(one.job, type(one.result)) for one in told.finished] == [(7, m.Failure), (8, m.Failure)]
+
+
+_SABOTAGED = """
+import sys
+from sweeper_gui.engine import engine, messages, process
+engine.Engine.handle = lambda self, request: messages.Failure("failed", "w\\udcff")
+sys.exit(process.serve())
+"""
+
+
+def test_the_engine_lives_on_after_a_reply_that_can_not_be_sent() -> None:
+    host = EngineProcess([sys.executable, "-c", _SABOTAGED])
+    try:
+        for _ in range(3):
+            reply = host.request(m.Poll())
+            assert isinstance(reply, m.Failure)
+            assert "can't be sent" in reply.message
+        assert host.running
+    finally:
+        host.close()
+
+
+_STUBBORN = """
+import os, signal, sys
+from sweeper_gui.engine import engine, process
+def handle(self, request):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10_000_000):
+            pass
+    except Exception as error:
+        sys.stderr.write(f"swallowed {error!r}\\n")
+    return process.Failure("failed", "still here")
+engine.Engine.handle = handle
+sys.exit(process.serve())
+"""
+
+
+def test_a_signal_to_end_is_not_taken_for_an_error_of_a_request() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _STUBBORN], cwd=PROJECT,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as engine:  # fmt: skip
+        assert engine.stdin is not None
+        assert engine.stdout is not None
+        assert engine.stderr is not None
+        write_frame(engine.stdin, m.Poll())  # type: ignore[arg-type]
+        assert read_frame(engine.stdout) is None  # type: ignore[arg-type]
+        assert engine.wait(30) == 0
+        assert b"swallowed" not in engine.stderr.read()
+
+
+# --- how many files it may open -------------------------------------------------------------------------------------
+
+_LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
+"""
+_LOCAL = """
+from sweeper_gui.engine.local import LocalHost
+LocalHost().close()
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+_SERVE = """
+from sweeper_gui.engine import process
+sys.exit(process.serve())
+"""
+
+
+def limited(what: str, soft: int, hard: int) -> list[str]:
+    return [sys.executable, "-c", _LIMITED + what, str(soft), str(hard)]
+
+
+@pytest.mark.parametrize(("soft", "hard", "raised"), [(256, 1_024, 1_024), (256, 8_192, 4_096), (6_000, 8_192, 6_000)])
+def test_an_engine_may_open_as_many_files_as_it_is_allowed(soft: int, hard: int, raised: int) -> None:
+    ran = subprocess.run(limited(_LOCAL, soft, hard), cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == str((raised, hard))
+
+
+def test_an_engine_process_raises_its_limit_too(volume: FakeVolume) -> None:
+    host = EngineProcess(limited(_SERVE, 64, 1_024))
+    try:
+        assert isinstance(host.request(m.Open(settings_of(volume).to_wire())), m.Opened)
+        assert resource.prlimit(host.pid, resource.RLIMIT_NOFILE) == (1_024, 1_024)
+    finally:
+        host.close()
+
+
+def test_with_too_few_files_the_engine_is_not_opened(volume: FakeVolume) -> None:
+    host = EngineProcess(limited(_SERVE, 64, 300))
+    try:
+        refused = host.request(m.Open(settings_of(volume).to_wire()))
+        assert isinstance(refused, m.Failure)
+        assert refused.kind == "usage"
+        assert "300 files" in refused.message
+        assert "ulimit -n" in refused.hint
+    finally:
+        host.close()
