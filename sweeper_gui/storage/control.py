@@ -75,6 +75,11 @@ def place_of(volume: Volume, settings: VolumeSettings) -> Place:
         "set 'control_dir' to a directory beside it on the same mount",
     )
     exists = [place for place in (beside, inside) if os.path.lexists(place.path)]
+    if len(exists) > 1:
+        raise VolumeError(
+            f"there are two control directories, {visible(beside.path)} and {visible(inside.path)}, and so two trashes",
+            "see what is in each, and set 'control_dir' to the one to be used, on every host",
+        )
     if exists:
         return exists[0]
     return beside if _on_mount(parent, volume) and os.access(parent, os.W_OK | os.X_OK) else inside

@@ -73,7 +73,7 @@ class Volume:
         mount = with_id(read_mounts(), self._mount_id)
         if mount is None:
             raise VolumeError(
-                f"the mount of {visible(self.root)} is not in the mount table: it was unmounted, or hides from a chroot",
+                f"the mount of {visible(self.root)} is not in the mount table: unmounted, or out of a chroot's sight",
                 "mount the volume again; in a chroot, make its top a mount point (mount --bind)",
             )
         return mount

@@ -48,15 +48,19 @@ class Evidence:
     def look_at_clock(self) -> Probe | None:
         """Reads the volume's clock from a file just written there, unless this is a dry run."""
         if self._control is not None:
-            self._probed_at = time.monotonic()
             with self.ground.pool.operation():
-                self._probe = self._control.probe()
+                probe = self._control.probe()
+            self._probe, self._probed_at = probe, time.monotonic()
         return self._probe
 
-    def fresh_snapshot(self, max_age: float = FRESH) -> Snapshot:
-        """A trusted registry read that started at most `max_age` seconds ago. Raises `Untrusted`."""
+    def fresh_snapshot(self) -> Snapshot:
+        """A trusted registry read that started at most `FRESH` seconds ago, or after this call. Raises `Untrusted`."""
+        asked = time.time()
+        max_age = min(FRESH, self.ground.policy.max_registry_age)
         with self._reading:
             known = self._snapshot
+            if known is not None and known.started_at >= asked:
+                return known  # read while this call waited for its turn
             if known is None or not 0 <= time.time() - known.started_at <= max_age:
                 known = self._read()
             return known

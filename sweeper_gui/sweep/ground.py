@@ -7,7 +7,7 @@ that is shown and a candidate that is about to be removed are judged alike.
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 
@@ -21,7 +21,7 @@ from sweeper_gui.settings import Settings, state_dir
 from sweeper_gui.storage.control import Control, place_of
 from sweeper_gui.storage.inuse import user_of, uses_below
 from sweeper_gui.storage.listing import list_workspaces
-from sweeper_gui.storage.mounts import Mount, below, points_below, read_mounts
+from sweeper_gui.storage.mounts import below, points_below, read_mounts
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.volume import Volume, VolumeError
 from sweeper_gui.sweep.binding import binding_problem, read_binding
@@ -127,17 +127,14 @@ class Ground:
         except OSError as error:
             return f"the volume's binding can't be read: {error.strerror}"
 
-    def facts(self, extra_tops: Sequence[bytes] = ()) -> Facts:
+    def facts(self) -> Facts:
         """Looks around: the mount table, the processes, the tool's own paths. Takes a look at every process."""
         mounts = read_mounts()
         return Facts(
             points_below(mounts, self.volume.root),
-            self._uses(mounts, extra_tops),
+            uses_below([self.volume.root], self.volume.mount),
             self._needed(),
         )
-
-    def _uses(self, mounts: tuple[Mount, ...], extra_tops: Sequence[bytes]) -> dict[bytes, str]:
-        return uses_below((self.volume.root, *extra_tops), mounts, self.volume.mount)
 
     def _needed(self) -> dict[bytes, str]:
         paths: dict[str | Path, str] = {sys.executable: "holds the running program", state_dir(): "holds our state"}

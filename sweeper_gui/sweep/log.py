@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import pwd
+import secrets
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -244,13 +245,23 @@ class Log:
         self._written += lines
 
     def _go_local(self) -> None:
-        """Begins a whole copy in the local state; a half-written line stays at the end of the volume's."""
+        """Goes on with a whole copy in the local state, which is there whole or not at all.
+
+        A half-written line stays at the end of the volume's.
+        """
+        new = self._fallback.with_name(f".{self._fallback.name}-{secrets.token_hex(4)}")
+        descriptor = -1
         try:
-            self._fallback.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(self._fallback, flags, 0o600)
+            descriptor = os.open(new, flags, 0o600)
             _write_all(descriptor, bytes(self._written))
+            new.rename(self._fallback)
         except OSError as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
             raise LogError(f"neither the volume nor {self._fallback} takes the log: {error.strerror}") from error
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -289,15 +300,21 @@ class ReadLog(msgspec.Struct, frozen=True):
 
 
 def read_log(sweep: SweepDirectory, fallback: Path) -> ReadLog:
-    """Reads the log of a sweep, the local continuation where there is one. Never raises: damage is told."""
+    """Reads the log of a sweep, or its continuation in the local state where that tells more.
+
+    Never raises: damage is told.
+    """
     try:
-        with contextlib.suppress(FileNotFoundError):
-            return _parsed(fallback.read_bytes())
         descriptor = os.open(LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=sweep.descriptor)
         with open(descriptor, "rb") as file:
-            return _parsed(file.read())
+            there = _parsed(file.read())
     except OSError as error:
-        return ReadLog((), f"the log can't be read: {error.strerror}")
+        there = ReadLog((), f"the log can't be read: {error.strerror}")
+    try:
+        here = _parsed(fallback.read_bytes())
+    except OSError:
+        return there
+    return here if len(here.records) > len(there.records) else there
 
 
 def _parsed(data: bytes) -> ReadLog:

@@ -2,8 +2,15 @@
 
 from collections.abc import Sequence
 
-from sweeper_gui.core.outcome import Outcome
+from sweeper_gui.core.outcome import Ending, Outcome
 from sweeper_gui.sweep.tree import Tree
+
+
+def ending_of(cancelled: bool, problem: str, *, left_off: bool) -> Ending:
+    """How a run ended. A cancel that came when nothing was left to be done has changed nothing."""
+    if cancelled and left_off:
+        return Ending.CANCELLED
+    return Ending.STOPPED if problem and not cancelled else Ending.DONE
 
 
 class Progress:

@@ -4,7 +4,6 @@ import msgspec
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.plan import Candidate
-from sweeper_gui.core.policy import Policy
 from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.core.usage import MAX_CHILD_NAMES, Usage
 from sweeper_gui.core.verdict import Doubt, Status, Verdict, judge
@@ -114,10 +113,12 @@ def judge_set_aside(
         children_cut=len(children) > MAX_CHILD_NAMES,
         unsaved_work=("as it was found when it was set aside",) if Doubt.UNSAVED_WORK in intent.doubts else (),
     )
-    return judge(
-        workspace, usage, snapshot, _ageless(evidence.ground.policy), evidence.now(), allow_empty=evidence.allow_empty
-    )
-
-
-def _ageless(policy: Policy) -> Policy:
-    return msgspec.structs.replace(policy, min_age=0.0)
+    policy = evidence.ground.policy
+    ageless = msgspec.structs.replace(policy, min_age=0.0)
+    verdict = judge(workspace, usage, snapshot, ageless, evidence.now(), allow_empty=evidence.allow_empty)
+    session = snapshot.sessions.get(workspace.id or "")
+    if verdict.orphan and session is not None and session.deleted_at is not None:
+        deleted_for = evidence.now().earlier - session.deleted_at
+        if not deleted_for >= policy.min_age:  # not a number is not old enough either
+            return Verdict(Status.RECENT, "its session was deleted a short time ago, after it had been set aside")
+    return verdict

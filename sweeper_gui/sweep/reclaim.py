@@ -18,11 +18,11 @@ from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Untrusted
 from sweeper_gui.sweep.ground import Ground
 from sweeper_gui.sweep.log import Confirmed, SetAside, identity_before
-from sweeper_gui.sweep.progress import Progress
+from sweeper_gui.sweep.progress import Progress, ending_of
 from sweeper_gui.sweep.recheck import difference, judge_set_aside
 from sweeper_gui.sweep.removal import Removals
 from sweeper_gui.sweep.site import Site, open_site
-from sweeper_gui.sweep.trash import Left, Lying, lying_in
+from sweeper_gui.sweep.trash import Left, Lying, announced_restores, lying_in
 from sweeper_gui.sweep.tree import Tree, put_back
 from sweeper_gui.sweep.words import words_of
 
@@ -102,6 +102,7 @@ class _Reclaim:
     # --- restore ----------------------------------------------------------------------------------------------------
 
     def restore(self, names: Sequence[bytes], items: Items | None) -> Report:
+        self._skip_missing(items)
         chosen = [lying for lying in self._lying if _is_item(lying, items)] if items is not None else []
         for name in dict.fromkeys(names):
             if items is None:
@@ -127,18 +128,20 @@ class _Reclaim:
 
     def purge(self, names: Sequence[bytes], older_than: float | None, items: Items | None) -> Report:
         self._by_name = bool(names)
-        whole = [lying for lying in self._lying if lying.item.state is TrashState.WHOLE]
-        for missing in dict.fromkeys(name for name in names if all(lying.item.name != name for lying in whole)):
+        # What a removal left half done is resume's, unless a person names it: then it need not be what it was.
+        lying_here = [one for one in self._lying if self._by_name or one.item.state is TrashState.WHOLE]
+        for missing in dict.fromkeys(name for name in names if all(one.item.name != name for one in lying_here)):
             self._skip(missing, "no such workspace is set aside")
+        self._skip_missing(items)
         asked = bool(names) or items is not None or older_than is not None
         before = time.time() - (older_than or 0.0)
         chosen = [
             lying
-            for lying in whole
+            for lying in lying_here
             if asked
             and (not names or lying.item.name in names)
             and (items is None or _is_item(lying, items))
-            and lying.item.set_aside_at <= before
+            and (older_than is None or lying.item.set_aside_at <= before)
             and (self._by_name or not self._unsaved(lying))
         ]
         return self._remove([(lying, Left.REMOVE) for lying in chosen])
@@ -152,7 +155,10 @@ class _Reclaim:
     # --- resume -----------------------------------------------------------------------------------------------------
 
     def resume(self) -> Report:
-        return self._remove([(lying, lying.left) for lying in self._lying if lying.item.unfinished])
+        restores = announced_restores(self._site.control, self._ground)
+        return self._remove(
+            [(lying, _resumed(lying, restores)) for lying in self._lying if lying.item.unfinished and lying.intent]
+        )
 
     # --- both -------------------------------------------------------------------------------------------------------
 
@@ -252,11 +258,11 @@ class _Reclaim:
                 if self._removals is not None:
                     self._removals.wait()
         problem = problem or (self._removals.problem if self._removals else "")
-        ending = Ending.CANCELLED if self._cancel.is_set() else Ending.STOPPED if problem else Ending.DONE
-        if ending is Ending.CANCELLED:
-            problem = ""
         outcomes = self._progress.all_outcomes()
-        return self._site.report(outcomes, ending, problem=problem, untouched=tuple(untouched))
+        left_off = bool(untouched) or any(not o.done and o.result is not Result.RESTORED for o in outcomes)
+        ending = ending_of(self._cancel.is_set(), problem, left_off=left_off)
+        told = problem if ending is Ending.STOPPED else ""
+        return self._site.report(outcomes, ending, problem=told, untouched=tuple(untouched))
 
     def _take(self, lying: Lying, do: Callable[[Tree], None], stack: contextlib.ExitStack) -> str:
         """One tree; returns why no further one may be taken."""
@@ -291,12 +297,24 @@ class _Reclaim:
         self._progress.took(tree)
         return tree
 
+    def _skip_missing(self, items: Items | None) -> None:
+        there = {(lying.item.sweep_id, lying.item.number) for lying in self._lying}
+        for sweep_id, number in items or ():
+            if (sweep_id, number) not in there:
+                self._skip(f"{sweep_id}/{number}".encode(), "no longer in the trash")
+
     def _skip(self, name: bytes, reason: str) -> None:
         self._progress.ended([self._site.told(Outcome(name, Result.SKIPPED, reason))])
 
     def _end(self, tree: Tree, outcome: Outcome) -> None:
         if tree.end(outcome):
             self._site.told(outcome)
+
+
+def _resumed(lying: Lying, restores: Collection[tuple[str, int]]) -> Left:
+    """What is left to be done with a tree; a person's word that it go back comes before what its sweep had meant."""
+    whole = lying.item.state is TrashState.WHOLE
+    return Left.PUT_BACK if whole and _is_item(lying, restores) else lying.left
 
 
 def _is_item(lying: Lying, items: Items) -> bool:

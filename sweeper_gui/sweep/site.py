@@ -38,7 +38,7 @@ class Site:
         self.who = who
         self.uid = uid
         self.lock_lost = False
-        self.users = TrashUsers(control.path)
+        self.users = TrashUsers(control.path, ground.volume.mount)
         self._lock = lock
         self._log = log
         self._started = time.monotonic()

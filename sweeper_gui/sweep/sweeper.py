@@ -17,7 +17,7 @@ from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import FRESH, Evidence, Untrusted
 from sweeper_gui.sweep.ground import Facts, Ground
 from sweeper_gui.sweep.log import Confirmed, Intent, SetAside, intent_of
-from sweeper_gui.sweep.progress import Progress
+from sweeper_gui.sweep.progress import Progress, ending_of
 from sweeper_gui.sweep.recheck import difference, judge_set_aside, measured_anew, recheck
 from sweeper_gui.sweep.removal import Removals
 from sweeper_gui.sweep.site import Site, listed_ids, open_site
@@ -28,8 +28,6 @@ from sweeper_gui.sweep.words import words_of
 BATCH = 10
 #: Before each removal the host's processes are looked at again, where the last look is older than so many seconds.
 _LOOKED_WITHIN = 2.0
-#: Outcomes that leave a workspace neither removed nor in its place.
-_IN_TRASH = frozenset({Result.CONFLICT, Result.PARTLY_REMOVED})
 
 
 def run_sweep(ground: Ground, plan: Plan, progress: Progress, options: dict[str, str]) -> Report:
@@ -128,18 +126,16 @@ class _Sweep:
 
     def _report(self, problem: str) -> Report:
         outcomes = self._progress.all_outcomes()
-        ending = Ending.DONE
-        if self._cancel.is_set():
-            ending, problem = Ending.CANCELLED, ""
-        elif problem:
-            ending = Ending.STOPPED
-        gone = sum(outcome.done or outcome.result in _IN_TRASH for outcome in outcomes)
         reached = {outcome.name for outcome in outcomes}
         left = tuple(candidate.name for candidate in self._plan.chosen if candidate.name not in reached)
+        ended = [tree.outcome for tree in self._progress.trees if tree.outcome is not None]
+        left_off = bool(left) or any(not outcome.done for outcome in ended)
+        ending = ending_of(self._cancel.is_set(), problem, left_off=left_off)
+        gone = sum(outcome.result is not Result.RESTORED for outcome in ended)
         return self._site.report(
             outcomes,
             ending,
-            problem=problem,
+            problem=problem if ending is Ending.STOPPED else "",
             untouched=() if ending is Ending.DONE else left,
             remaining=max(0, self._plan.remaining_orphans - gone),
         )

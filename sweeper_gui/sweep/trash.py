@@ -7,12 +7,18 @@ from enum import StrEnum
 import msgspec
 
 from sweeper_gui.core.names import visible
-from sweeper_gui.core.outcome import TrashItem, TrashState
+from sweeper_gui.core.outcome import Result, TrashItem, TrashState
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.storage.control import REMOVING, WHOLE, Control, SweepDirectory
 from sweeper_gui.sweep.ground import Ground
-from sweeper_gui.sweep.log import Confirmed, Ended, Intent, ReadLog, Record, Restoring, SetAside, read_log
+from sweeper_gui.sweep.log import Confirmed, Ended, Intent, ReadLog, Record, Removing, Restoring, SetAside, read_log
 from sweeper_gui.sweep.words import words_of
+
+#: What can be done with a tree of which the log tells what it was, and not all that came of it.
+_NOTHING_ELSE = {
+    TrashState.WHOLE: "it can be restored, and nothing else",
+    TrashState.REMOVING: "its removal has begun, and someone has to look at it",
+}
 
 
 class Left(StrEnum):
@@ -62,6 +68,23 @@ def ids_in_trash(ground: Ground, control: Control | None = None) -> frozenset[st
     return frozenset(id_ for id_ in map(ground.volume.id_of, names) if id_ is not None)
 
 
+def announced_restores(control: Control, ground: Ground) -> frozenset[tuple[str, int]]:
+    """Trees, by sweep and number, that a restore was about to put back, as the logs of all runs tell."""
+    found: set[tuple[str, int]] = set()
+    for sweep_id in control.sweep_ids():
+        try:
+            with control.open_sweep(sweep_id) as sweep:
+                records = read_log(sweep, ground.log_fallback(sweep_id)).records
+        except OSError:
+            continue
+        for record in records:
+            if isinstance(record, Restoring) and record.source:
+                found.add((record.source, record.number))
+            elif isinstance(record, Removing) and record.source:
+                found.discard((record.source, record.number))
+    return frozenset(found)
+
+
 def _of_sweep(sweep: SweepDirectory, ground: Ground) -> Iterator[Lying]:
     states = {WHOLE: TrashState.WHOLE, REMOVING: TrashState.REMOVING}
     places = [(number, states[place]) for place, number in sweep.trees()]
@@ -72,7 +95,8 @@ def _of_sweep(sweep: SweepDirectory, ground: Ground) -> Iterator[Lying]:
     for number, state in places:
         intent = intents.get(number)
         if intent is None or log.begun is None:
-            problem = log.damaged or "its log does not tell what it was"
+            elsewhere = f"; perhaps {log.begun.who}@{log.begun.who.host} has it in the local state" if log.begun else ""
+            problem = (log.damaged or "its log does not tell what it was") + elsewhere
             yield Lying(_unreadable(sweep.id, problem, number, state), None)
         else:
             left = Left.REMOVE if state is TrashState.REMOVING else _left(log.records, intent)
@@ -88,7 +112,8 @@ def _left(records: Sequence[Record], intent: Intent) -> Left:
         elif isinstance(record, Restoring) and record.number == intent.number and not record.source:
             left = Left.PUT_BACK
         elif isinstance(record, Ended) and bytes(record.name) == bytes(intent.name):
-            return Left.NOTHING  # it ended where it lies: what comes next is for a person to say
+            # It ended where it lies: what comes next is for a person to say. One that failed is asked about again.
+            return left if record.result is Result.FAILED else Left.NOTHING
     return left
 
 
@@ -109,7 +134,7 @@ def _item(sweep_id: str, state: TrashState, log: ReadLog, intent: Intent, left: 
         reason=intent.reason,
         doubts=intent.doubts,
         unfinished=left is not Left.NOTHING,
-        problem=f"{log.damaged}: it can be restored, and nothing else" if log.damaged else "",
+        problem=f"{log.damaged}: {_NOTHING_ELSE[state]}" if log.damaged else "",
     )
 
 

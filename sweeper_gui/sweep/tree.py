@@ -115,6 +115,8 @@ def put_back(site: Site, tree: Tree, reason: str) -> Outcome:
     except files.NameTaken:
         taken = f"{reason}; it stays set aside, because its name is taken by another entry"
         return Outcome(tree.name, Result.CONFLICT, taken)
+    except FileNotFoundError:
+        return _stays(tree, reason, "the directory that it lay in is gone: make it, then restore")
     except (OSError, VolumeError) as error:
         return _stays(tree, reason, words_of(error))
     return Outcome(tree.name, Result.RESTORED, reason + note)

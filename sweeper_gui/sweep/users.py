@@ -5,14 +5,15 @@ import time
 
 from sweeper_gui.storage.control import SWEEPS
 from sweeper_gui.storage.inuse import user_of, uses_below
-from sweeper_gui.storage.mounts import below, read_mounts
+from sweeper_gui.storage.mounts import Mount, below, read_mounts
 
 
 class TrashUsers:
     """Looks at all processes for the whole trash at once, and again when the last look is too old. Thread-safe."""
 
-    def __init__(self, control_path: bytes) -> None:
+    def __init__(self, control_path: bytes, own: Mount) -> None:
         self._sweeps = control_path + b"/" + SWEEPS
+        self._own = own
         self._lock = threading.Lock()
         self._uses: dict[bytes, str] = {}
         self._looked_at = float("-inf")
@@ -26,7 +27,7 @@ class TrashUsers:
         with self._lock:
             if time.monotonic() - self._looked_at >= looked_within:
                 self._looked_at = time.monotonic()
-                self._uses = uses_below([self._sweeps])
+                self._uses = uses_below([self._sweeps], self._own)
             uses = self._uses
         if any(below(mount.point, path) is not None for mount in read_mounts()):
             return "in use: something is mounted inside"

@@ -122,6 +122,15 @@ def test_read_only_volume_says_so(tmp_path: Path, root: Path) -> None:
     assert "read-only" in f"{told.value} {told.value.hint}".lower()
 
 
+def test_two_control_directories_are_refused(root: Path) -> None:
+    """Two hosts may see the root differently, and would lock past each other."""
+    (root.parent / ".sweeper-root").mkdir(mode=0o700)
+    (root / ".sweeper").mkdir(mode=0o700)
+    volume, settings = opened(root)
+    with volume, pytest.raises(VolumeError, match="two control directories"):
+        Control.open_or_create(volume, settings)
+
+
 def test_lock_excludes_names_its_holder_and_is_released(root: Path) -> None:
     volume, settings = opened(root)
     with volume, Control.open_or_create(volume, settings) as control:

@@ -1,17 +1,29 @@
 """Restore, purge and resume: what lies in the trash is judged anew, and a live one goes back."""
 
+import contextlib
 import json
 import subprocess
+import sys
+import threading
+import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sweeper_gui.core.outcome import Ending, Report, TrashItem
+from sweeper_gui.core.snapshot import Snapshot
+from sweeper_gui.storage import files
 from sweeper_gui.storage.remove import Removal, RemovalOutcome
 from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep import evidence as evidence_module
 from sweeper_gui.sweep import removal, sweeper
 from sweeper_gui.sweep.evidence import Untrusted
+from sweeper_gui.sweep.ground import Ground
+from sweeper_gui.sweep.removal import Removals
+from sweeper_gui.sweep.tree import Tree
+from tests.support.mounts import bind
 from tests.support.trees import fingerprint
 from tests.sweep.rig import Rig, outcome_of, results
 
@@ -181,6 +193,150 @@ def test_live_one_whose_removal_had_begun_is_never_put_back(filled: Rig, monkeyp
     assert results(filled.resume()) == {"gone-0": "conflict"}
     filled.volume.delete_session("gone-0")
     assert results(filled.resume()) == {"gone-0": "removed"}
+
+
+def test_a_deletion_that_is_younger_than_allowed_keeps_what_was_set_aside(filled: Rig) -> None:
+    """Revived and deleted again while it lay in the trash."""
+    filled.policy = {"min_age": "0s"}
+    filled.sweep(filled.plan("gone-0", set_aside=True))
+    filled.volume.delete_session("gone-0")
+    filled.policy = {"min_age": "24h"}
+    report = filled.purge("gone-0")
+    assert results(report) == {"gone-0": "skipped"}
+    assert "deleted" in outcome_of(report, "gone-0").reason
+
+
+def test_resume_does_what_a_restore_that_died_was_about_to_do(
+    filled: Rig, cut: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut("confirm", "gone-0")
+
+    def die(*_: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "move", die)
+        with pytest.raises(PowerCut):
+            filled.restore("gone-0")
+    filled.cancel.clear()
+    assert results(filled.resume()) == {"gone-0": "restored"}
+
+
+def test_resume_takes_up_a_put_back_that_failed(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = sweeper._Sweep._confirm
+
+    def confirm(self: sweeper._Sweep, trees: list[object]) -> None:
+        filled.volume.revive_session("gone-0")
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "move", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+            original(self, trees)  # type: ignore[arg-type]
+
+    plan = filled.plan("gone-0")
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeper._Sweep, "_confirm", confirm)
+        assert results(filled.sweep(plan)) == {"gone-0": "failed"}
+    assert by_name(filled)["gone-0"].unfinished
+    assert results(filled.resume()) == {"gone-0": "restored"}
+
+
+def test_what_is_half_removed_and_became_doubtful_is_purged_by_name(
+    filled: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = filled.plan("gone-0")
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "remove", lambda *_, **keywords: keywords["on_done"](_CUT_OFF))
+        filled.sweep(plan)
+    filled.volume.forget_session("gone-0")
+    assert results(filled.resume()) == {"gone-0": "partly-removed"} or results(filled.resume()) == {"gone-0": "skipped"}
+    assert results(filled.purge(older_than=0)) == {}
+    assert results(filled.purge("gone-0")) == {"gone-0": "removed"}
+    assert filled.trash() == []
+
+
+def test_named_one_is_purged_whatever_another_hosts_clock_said(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled.sweep(filled.plan("gone-0", set_aside=True))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    assert set(results(filled.purge("gone-0"))) == {"gone-0"}
+
+
+def test_items_that_are_no_longer_there_are_told(filled: Rig) -> None:
+    filled.sweep(filled.plan("gone-0", set_aside=True))
+    report = filled.purge(items={("20260101T000000.000000Z-abcdef", 3)})
+    assert [str(outcome.result) for outcome in report.outcomes] == ["skipped"]
+    assert "no longer" in report.outcomes[0].reason
+
+
+def test_cancel_that_comes_too_late_is_none(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = filled.plan("gone-0")
+    original = Removals.wait
+
+    def wait(self: Removals) -> None:
+        original(self)
+        filled.cancel.set()
+
+    monkeypatch.setattr(Removals, "wait", wait)
+    report = filled.sweep(plan)
+    assert results(report) == {"gone-0": "removed"}
+    assert report.ending is Ending.DONE
+
+
+def test_broken_copy_of_the_log_in_the_local_state_hides_nothing(filled: Rig) -> None:
+    report = filled.sweep(filled.plan("gone-0", set_aside=True))
+    with filled.ground() as ground:
+        fallback = ground.log_fallback(report.sweep_id)
+    fallback.parent.mkdir(parents=True)
+    fallback.write_bytes(b"")
+    assert not by_name(filled)["gone-0"].problem
+    assert results(filled.restore("gone-0")) == {"gone-0": "restored"}
+
+
+def test_bind_mount_made_after_the_rename_keeps_it(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone mounts it elsewhere between the recheck and the confirmation."""
+    elsewhere = filled.volume.root.parent / "elsewhere"
+    original = sweeper._Sweep._confirm
+
+    def confirm(self: sweeper._Sweep, trees: list[Tree]) -> None:
+        tree = filled.control_dir / "sweeps" / trees[0].directory.id / "whole" / str(trees[0].number)
+        stack.enter_context(bind(tree, elsewhere))
+        original(self, trees)
+
+    plan = filled.plan("gone-0")
+    with contextlib.ExitStack() as stack:
+        monkeypatch.setattr(sweeper._Sweep, "_confirm", confirm)
+        report = filled.sweep(plan)
+    assert results(report) == {"gone-0": "restored"}
+    assert "bind-mounted" in outcome_of(report, "gone-0").reason
+
+
+def test_slow_registry_is_read_once_for_all_who_wait(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that takes longer than a read may be old is not repeated for each tree."""
+    reads = 0
+    original = Ground.read_registry
+
+    def read(self: Ground, *arguments: object, **keywords: object) -> Snapshot:
+        nonlocal reads
+        reads += 1
+        return original(self, *arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(evidence_module, "FRESH", 0.0)
+    monkeypatch.setattr(Ground, "read_registry", read)
+    with filled.ground() as ground:
+        evidence = evidence_module.Evidence(ground, frozenset({"live-0", "gone-0"}))
+        with evidence._reading:
+            waiting = [threading.Thread(target=evidence.fresh_snapshot) for _ in range(8)]
+            for thread in waiting:
+                thread.start()
+            while sum("fresh_snapshot" in _stack_of(thread) for thread in waiting) < len(waiting):
+                time.sleep(0.001)
+        for thread in waiting:
+            thread.join()
+    assert reads <= 2
+
+
+def _stack_of(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return "".join(traceback.format_stack(frame)) if frame else ""
 
 
 def test_damaged_log_lets_restore_and_nothing_else(filled: Rig) -> None:
