@@ -66,6 +66,8 @@ class Jobs:
             result = work(job)
         except Exception as error:  # noqa: BLE001 (told as the job's end)
             result = failure_of(error, cancelled=job.cancel.is_set())
+        finally:
+            job.cancel.set()  # whatever it has left running
         with self._lock:
             if not silent:
                 self._finished.append(Finished(job.id, result))  # type: ignore[arg-type]

@@ -4,7 +4,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from functools import partial
+from typing import Literal
 
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.snapshot import Snapshot
@@ -44,18 +46,15 @@ class Scan:
         self._counters = Counters()
         self._started = time.monotonic()
         self._listed = self._to_measure = self._measured = 0
-        self._phase = "listing"
+        self._phase: Literal["listing", "measuring", "done", "cancelled"] = "listing"
         self._ended: float | None = None
         self.problems: list[str] = []
 
     @property
     def progress(self) -> ScanProgress:
         """How far it is."""
-        phase = self._phase
-        if phase == "done" and self._cancel.is_set():
-            phase = "cancelled"
         return ScanProgress(
-            phase,  # type: ignore[arg-type]
+            self._phase,
             self._listed,
             self._to_measure,
             self._measured,
@@ -70,6 +69,7 @@ class Scan:
             facts = aside(self._ground.facts)
             names = self._list()
             if self._cancel.is_set():
+                wait([registry], _PATIENCE)  # a command that it runs is to be ended before we are
                 return
             self._book.keep_only(names)
             attributes = self._begin_attributes(names)
@@ -84,7 +84,7 @@ class Scan:
 
     def end(self) -> None:
         """Nothing more is done: for those who call its parts one by one."""
-        self._phase = "done"
+        self._phase = "cancelled" if self._cancel.is_set() else "done"
         self._ended = time.monotonic()
 
     def look_again(self, names: Sequence[bytes] | None, *, registry_older_than: float) -> None:

@@ -92,9 +92,7 @@ def test_an_old_measure_that_can_not_be_taken_again_is_not_planned(planner: Plan
 
 
 def test_no_more_is_measured_than_a_capped_plan_needs(planner: Planner) -> None:
-    planner.scan().run(sizes=True, only_new=False)
-    for name in (b"gone-0", b"gone-1", b"gone-2", b"lost-0"):
-        planner.measured_long_ago(name, 3_000)
+    planner.scan().run(sizes=False, only_new=False)
     scan = planner.scan()
     plan = prepare(planner.ground, planner.book, scan, Asked(cap=1))
     assert scan.progress.measured == 3  # the one, and two to step in

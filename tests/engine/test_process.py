@@ -24,7 +24,8 @@ PROJECT = Path(__file__).parents[2]
 
 
 def decoded(data: bytes) -> m.Reply:
-    return msgspec.msgpack.decode(data, type=m.Reply)
+    reply: m.Reply = msgspec.msgpack.decode(data, type=m.Reply)
+    return reply
 
 
 def test_a_reply_that_can_not_be_encoded_becomes_a_failure(messages: Messages) -> None:
