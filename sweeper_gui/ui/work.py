@@ -266,7 +266,7 @@ class Work:
         if choice is None:
             return
         if choice.act is TrashAct.RESTORE:
-            await self._change(Restore(tuple(item.name for item in choice.items)), "Restore")
+            await self._change(Restore(*_confirmed(choice.items)), "Restore")
         elif choice.act is TrashAct.PURGE:
             await self._purge(choice.items)
         else:
@@ -282,7 +282,8 @@ class Work:
             danger=True,
         )
         if await self._prompts.ask(question):
-            await self._change(Purge(tuple(item.name for item in items)), "Purge")
+            names, numbers = _confirmed(items)
+            await self._change(Purge(names, None, numbers), "Purge")
 
     async def _resume(self, items: tuple[TrashItem, ...]) -> None:
         question = Question(
@@ -475,6 +476,11 @@ def write_new(path: Path, text: str) -> None:
 
 def _unexpected(error: Exception) -> Failure:
     return Failure("failed", f"unexpected {type(error).__name__}: {error}", "Please report this.")
+
+
+def _confirmed(items: tuple[TrashItem, ...]) -> tuple[tuple[bytes, ...], tuple[tuple[str, int], ...]]:
+    """The names, and which trees of these names: others may have come since the trash was shown."""
+    return tuple(item.name for item in items), tuple((item.sweep_id, item.number) for item in items)
 
 
 def _sentence(text: str) -> str:

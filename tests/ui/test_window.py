@@ -594,7 +594,7 @@ def test_unfinished_and_expired_things_are_offered_at_start(play: Play) -> None:
         stage.prompts.trash_choice = lambda trash: TrashChoice(TrashAct.RESTORE, trash.items[1:2])
         notice.remedies[0].act()
         await until(lambda: stage.prompts.reports)
-        assert host.asked(Restore) == [Restore((b"keen-lynx-0042",))]
+        assert host.asked(Restore) == [Restore((b"keen-lynx-0042",), (("s1", 1),))]
         await until(lambda: Scan(only_new=True) in host.requests)
 
     play(host, scene)
@@ -622,7 +622,8 @@ def test_nothing_is_purged_or_resumed_without_a_word(play: Play, yes: bool) -> N
         assert stage.prompts.questions[0].danger
 
     play(host, scene)
-    assert bool(host.asked(Purge)) is yes
+    purge = Purge((b"calm-heron-0011", b"keen-lynx-0042"), None, (("s1", 0), ("s1", 1)))
+    assert host.asked(Purge) == ([purge] if yes else [])
     assert bool(host.asked(Resume)) is yes
 
 
