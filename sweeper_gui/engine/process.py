@@ -31,6 +31,8 @@ _LENGTH = struct.Struct(">I")
 _NICENESS = 10
 #: How long the engine may take to reach its next entry after its pipe has closed, in seconds.
 _ENDS_WITHIN = 10.0
+#: How long a close waits for the call that is under way, in seconds.
+_CALL_ENDS_WITHIN = 0.2
 
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -120,7 +122,13 @@ class _Stop(BaseException):
 
 
 def _stop(*_: object) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):  # they may come together, and once is enough
+        signal.signal(number, _stop_already)
     raise _Stop
+
+
+def _stop_already(*_: object) -> None:
+    """Not SIG_IGN: Python raises where a signal is pending when it is set to be ignored."""
 
 
 def _answer(handle: Callable[[Request], Reply], frame: bytes) -> Reply:
@@ -224,12 +232,21 @@ class EngineProcess:
 
     def close(self) -> None:
         """Closes the pipe, at which the engine stops at its next entry; kills it after a second; never waits longer."""
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._process.stdin.close()
+        if self._calling.acquire(timeout=_CALL_ENDS_WITHIN):
+            try:
+                self._close_stdin()
+            finally:
+                self._calling.release()
+        else:  # a call waits for an engine that does not answer, and closing what it writes to would wait for it too
+            self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         self.kill()
+
+    def _close_stdin(self) -> None:
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._process.stdin.close()
 
     def kill(self) -> bool:
         """Kills the process and waits a second; False where a hung mount keeps it: 'stuck engine'."""

@@ -105,6 +105,8 @@ class _Sweep:
         self._share = _Share(plan)
         self._waiting = list(plan.candidates)
         self._number = 0
+        #: how many were found to be no orphans any more, or to be changed, when they were looked at again
+        self._no_orphans = 0
         self._removals = Removals(site, self._last_question, put_back_on_doubt=True)
 
     def run(self) -> Report:
@@ -120,7 +122,8 @@ class _Sweep:
             self._cancel.set()
             raise
         finally:
-            self._progress.step = "removing"
+            if self._removals.pending:
+                self._progress.step = "removing"
             self._removals.wait()
         return self._report(problem or self._removals.problem)
 
@@ -131,7 +134,7 @@ class _Sweep:
         ended = [tree.outcome for tree in self._progress.trees if tree.outcome is not None]
         left_off = bool(left) or any(not outcome.done for outcome in ended)
         ending = ending_of(self._cancel.is_set(), problem, left_off=left_off)
-        gone = sum(outcome.result is not Result.RESTORED for outcome in ended)
+        gone = sum(outcome.result is not Result.RESTORED for outcome in ended) + self._no_orphans
         return self._site.report(
             outcomes,
             ending,
@@ -217,6 +220,7 @@ class _Sweep:
                 return []
             problem = recheck(self._evidence, candidate, snapshot, facts)
             if problem:
+                self._no_orphans += 1
                 self._skip(candidate, problem)
             else:
                 passed.append(candidate)

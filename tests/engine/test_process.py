@@ -1,11 +1,16 @@
 """The frames between a front end and its engine, and what an engine does with what can't be sent."""
 
+import os
 import resource
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from sweeper_gui.core.row import Row
@@ -13,8 +18,9 @@ from sweeper_gui.core.snapshot import Session
 from sweeper_gui.core.verdict import Status, Verdict
 from sweeper_gui.core.workspace import Kind, Workspace
 from sweeper_gui.engine import messages as m
+from sweeper_gui.engine.host import EngineGone
 from sweeper_gui.engine.process import EngineProcess, encoded, read_frame, write_frame
-from tests.engine.driving import settings_of
+from tests.engine.driving import Driver, settings_of
 from tests.support.messages import Messages
 from tests.support.volume import FakeVolume
 
@@ -141,3 +147,40 @@ def test_with_too_few_files_the_engine_is_not_opened(volume: FakeVolume) -> None
         assert "ulimit -n" in refused.hint
     finally:
         host.close()
+
+
+def test_close_does_not_wait_for_a_call_that_a_stopped_engine_never_takes(volume: FakeVolume) -> None:
+    """A request larger than the pipe: the call hangs in its write, and holds the stream."""
+    host = EngineProcess()
+    Driver(host, settings_of(volume))
+    os.kill(host.pid, signal.SIGSTOP)
+    failures: list[Exception] = []
+
+    def call() -> None:
+        try:
+            host.request(m.Restore(tuple(f"name-{number}".encode() for number in range(200_000))))
+        except EngineGone as gone:
+            failures.append(gone)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    while not host._calling.locked():
+        time.sleep(0.001)
+    closer = threading.Thread(target=host.close)
+    closer.start()
+    closer.join(10)
+    assert not closer.is_alive()
+    caller.join(10)
+    assert len(failures) == 1
+
+
+def test_two_signals_at_once_end_the_engine_in_order(volume: FakeVolume) -> None:
+    host = EngineProcess()
+    Driver(host, settings_of(volume))
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+        os.kill(host.pid, number)
+    try:
+        psutil.Process(host.pid).wait(10)
+    finally:
+        host.close()
+    assert "Traceback" not in host.last_words

@@ -394,3 +394,11 @@ def test_history_tells_every_run(filled: Rig) -> None:
     assert sweep.ending is Ending.DONE
     assert "session deleted" in sweep.evidence["gone-0"]
     assert [str(outcome.result) for outcome in purge.outcomes] == ["removed"]
+
+
+def test_history_tells_of_a_run_that_died_what_the_log_knows(filled: Rig, cut: Callable[..., None]) -> None:
+    cut("confirm", "gone-0", "gone-1")
+    (sweep,) = filled.history()
+    assert sweep.ended_at is None
+    assert "gone-0, gone-1" in sweep.problem
+    assert "session deleted" in sweep.evidence["gone-1"]
