@@ -211,6 +211,7 @@ class Controller(QObject):
             self._set_engine(EngineState(EnginePhase.GONE, reason=failure.message))
             client.close()
             raise EngineFailure(failure)
+        self._model.mark_stale()  # for all but the first engine: it will say 'gone' only of what it has listed itself
         self._set_engine(EngineState(EnginePhase.READY, reply.pid, reply.version))
         self._spawn(self._poll(client))
 
@@ -297,6 +298,8 @@ class Controller(QObject):
             self._finish(finished)
 
     def _take(self, update: Update) -> None:
+        # By what an earlier update said: the listing may have ended after this one's rows were taken.
+        listed = self.running(Scan) and self.scan is not None and self.scan.phase == "measuring"
         if update.volume is not None and update.volume != self.volume:
             self.volume = update.volume
             self.volume_changed.emit(update.volume)
@@ -311,6 +314,8 @@ class Controller(QObject):
             self._model.show_outcomes(update.outcomes)
         if update.rows or update.gone:
             self._model.apply(update.rows, update.gone)
+        if listed and not update.more:
+            self._model.drop_stale()
         self._take_stalled(update.stalled)
 
     def _take_scan(self, scan: ScanProgress) -> None:
@@ -336,6 +341,8 @@ class Controller(QObject):
             # The reply that names the job is still on its way through the event loop: `run` will ask for it.
             self._early[finished.job] = finished
             return
+        if isinstance(job.request, Scan) and not isinstance(finished.result, Failure):
+            self._model.drop_stale()
         self._job_ended(job.request)
         if job.future.done():
             return

@@ -11,10 +11,11 @@ class Entry:
     """Mutable, and changed by the model only.
 
     `checked` is the identity that was shown when a person selected it, or None. `departed` marks a workspace that is
-    no longer on the volume and is still shown, because it is being swept or because of how that ended.
+    no longer on the volume and is still shown, because it is being swept or because of how that ended. `stale` marks
+    one that an earlier engine listed and the one that is there has not.
     """
 
-    __slots__ = ("checked", "departed", "haystack", "outcome", "progress", "row")
+    __slots__ = ("checked", "departed", "haystack", "outcome", "progress", "row", "stale")
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -23,17 +24,20 @@ class Entry:
         self.progress: TreeProgress | None = None
         self.outcome: Outcome | None = None
         self.departed = False
+        self.stale = False
 
     def take(self, row: Row) -> None:
         """A newer row of the same workspace."""
         self.row = row
         self.haystack = haystack_of(row)
         self.departed = False
+        self.stale = False
 
     @property
     def checkable(self) -> bool:
         """Whether it may be selected: an orphan that is there and has not just been swept."""
-        return self.row.verdict.orphan and self.row.workspace.identity is not None and not self.departed
+        there = not self.departed and not self.stale
+        return there and self.row.verdict.orphan and self.row.workspace.identity is not None
 
     @property
     def selected(self) -> bool:

@@ -438,14 +438,17 @@ class Work:
         offer = asyncio.get_running_loop().call_later(_STOPS_WITHIN, self._offer_quit_now)
         ended = asyncio.Event()
         self._controller.busy_changed.connect(lambda: None if self._controller.changing else ended.set())
+        # An engine that hangs never answers this: what ends the waiting is watched for from the start.
+        asking = asyncio.ensure_future(self._controller.cancel(*CHANGING))
+        asking.add_done_callback(lambda task: ended.set() if _failed(task) else None)
         try:
             async with asyncio.timeout(seconds):
-                await self._controller.cancel(*CHANGING)
                 await _first_of(ended, self._quit_now)
-        except (TimeoutError, EngineFailure, EngineGone):
+        except TimeoutError:
             return  # the log on the volume tells what was done; the engine stops when its pipe closes
         finally:
             offer.cancel()
+            asking.cancel()
 
     def _offer_quit_now(self) -> None:
         notice = Notice(
@@ -456,6 +459,10 @@ class Work:
             lasting=True,
         )
         self._window.banners.say("quitting", notice)
+
+
+def _failed(task: asyncio.Future[None]) -> bool:
+    return not task.cancelled() and task.exception() is not None
 
 
 async def _first_of(*events: asyncio.Event) -> None:

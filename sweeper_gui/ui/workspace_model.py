@@ -263,7 +263,7 @@ class WorkspaceModel(QAbstractTableModel):
 
     def next_orphans(self, cap: int, max_bytes: int | None, order: Order) -> Next:
         """What a sweep of the next orphans would take, by the very rule that makes the plan."""
-        rows = self.rows
+        rows = [entry.row for entry in self._entries.values() if not entry.departed and not entry.stale]
         found = in_order((row for row in rows if row.status is Status.ORPHAN), order)
         # Without a bound in bytes nothing beyond the cap can matter.
         plan = make_plan(found[:cap] if max_bytes is None else found, Request((), cap, max_bytes, order), Policy())
@@ -317,6 +317,19 @@ class WorkspaceModel(QAbstractTableModel):
             self._settle_soon()
         self._tell(bool(entering or changed or leaving), lost + lost_with_them)
 
+    def mark_stale(self) -> None:
+        """Another engine is there, which knows nothing of these rows: none is an orphan until it lists it."""
+        for entry in self._entries.values():
+            entry.stale = True
+        self._repaint(self._shown)
+        self._tell(bool(self._entries), [])
+
+    def drop_stale(self) -> None:
+        """The listing is complete: what the engine has not listed is no longer on the volume."""
+        stale = [name for name, entry in self._entries.items() if entry.stale]
+        if stale:
+            self.apply((), stale)
+
     def set_measuring(self, measuring: bool) -> None:
         """Whether a scan is under way: then an unknown size is one that is still to come."""
         if measuring != self._measuring:
@@ -339,6 +352,7 @@ class WorkspaceModel(QAbstractTableModel):
             entry = self._entries.get(name)
             if entry is None:
                 continue
+            entry.stale = False
             if entry.progress is not None or (entry.outcome is not None and not entry.outcome.done):
                 entry.departed = True  # it is being swept, or its failure is still to be read
                 continue

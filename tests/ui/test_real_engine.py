@@ -1,6 +1,7 @@
 """The window with the real engine in its process, on real files with a real registry."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,9 +178,11 @@ def test_an_engine_killed_in_mid_sweep_is_replaced_and_the_log_tells(
         stage.model.select([b"huge"])
         stage.window.actions_["sweep"].trigger()
         await until(lambda: stage.controller.sweep is not None and stage.controller.sweep.entries_removed > 0)
+        stage.model.select([b"gone-1", b"gone-2"])
         first = stage.controller.engine.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
+        shutil.rmtree(volume.root / "gone-1")  # of which the new engine will never hear
         await until(lambda: "engine-died" in stage.window.banners.notices)
         assert "in the middle of a sweep" in stage.window.banners.notices["engine-died"].text
         await until(lambda: stage.controller.engine.phase is EnginePhase.READY)
@@ -188,6 +191,11 @@ def test_an_engine_killed_in_mid_sweep_is_replaced_and_the_log_tells(
         assert stage.prompts.histories[0].sweeps[0].ended_at is None
         await until(lambda: "trash" in stage.window.banners.notices)
         await until(lambda: not stage.controller.running())
+        listed = {entry.row.name for entry in stage.model.shown_entries}
+        assert listed == {name.encode() for name in os.listdir(volume.root)}
+        assert b"gone-1" not in listed
+        assert "gone-1 is no longer on the volume" in stage.window.banners.notices["selection-lost"].hint
+        assert stage.model.chosen().names == (b"gone-2",)
 
     play_for_real(settings_of(volume), scene)
 

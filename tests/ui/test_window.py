@@ -38,6 +38,7 @@ from sweeper_gui.engine.messages import (
 from sweeper_gui.ui.columns import COLUMN_OF
 from sweeper_gui.ui.plan_choice import all_set_aside
 from sweeper_gui.ui.prompts import Confirmed, QuitChoice, SweepQuestion, TrashAct, TrashChoice
+from tests.support.messages import Messages
 from tests.ui.conftest import Stage, as_shown, until
 from tests.ui.rows import DAY, live, orphan, realistic_rows
 from tests.ui.scripted_host import VOLUME, ScriptedHost, trash_items
@@ -751,6 +752,48 @@ def test_a_sweep_that_does_not_stop_can_be_left(play: Play, monkeypatch: pytest.
         assert not stage.window.closed.is_set()
         stage.window.banners.notices["quitting"].remedies[0].act()
         await until(stage.window.closed.is_set)
+
+    play(host, scene)
+
+
+def test_a_sweep_whose_engine_hangs_can_be_left(
+    play: Play, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages.expect("is stuck in the volume")
+    monkeypatch.setattr("sweeper_gui.ui.work._STOPS_WITHIN", 0.05)
+    host = orphans(share_per_poll=0.0)
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        stage.prompts.confirm = as_shown
+        stage.window.bottom.sweep_button.click()
+        await until(lambda: stage.controller.sweep is not None)
+        host.answering.clear()
+        stage.window.close()
+        await until(lambda: "quitting" in stage.window.banners.notices)
+        stage.window.banners.notices["quitting"].remedies[0].act()
+        await until(stage.window.closed.is_set, 4)
+        host.answering.set()
+
+    play(host, scene)
+
+
+def test_a_second_signal_ends_it_though_the_engine_hangs(play: Play, messages: Messages) -> None:
+    messages.expect("is stuck in the volume")
+    host = orphans(share_per_poll=0.0)
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        stage.prompts.confirm = as_shown
+        stage.window.bottom.sweep_button.click()
+        await until(lambda: stage.controller.sweep is not None)
+        host.answering.clear()
+        stage.work.close_now()
+        await asyncio.sleep(0.05)
+        assert not stage.window.closed.is_set()
+        stage.work.close_now()
+        await until(stage.window.closed.is_set, 4)
+        host.answering.set()
 
     play(host, scene)
 

@@ -421,3 +421,20 @@ def test_any_stream_of_changes_keeps_the_table_true(qapp: QApplication) -> None:
 @pytest.fixture(autouse=True)
 def _application(qapp: QApplication) -> None:
     """Timers and models need one."""
+
+
+def test_what_a_new_engine_does_not_list_is_no_orphan_and_leaves(model: WorkspaceModel) -> None:
+    lost: list[tuple[Lost, ...]] = []
+    model.selection_lost.connect(lost.append)
+    model.apply([orphan(b"a", 1), orphan(b"b", 2), live(b"c")])
+    model.select([b"a", b"b"])
+    model.mark_stale()
+    assert model.chosen().names == ()
+    assert model.next_orphans(10, None, Order.OLDEST).count == 0
+    model.apply([orphan(b"a", 1)])
+    assert model.chosen().names == (b"a",)
+    model.drop_stale()
+    assert [row.name for row in model.rows] == [b"a"]
+    assert lost == [(Lost(b"b", "is no longer on the volume"),)]
+    model.drop_stale()
+    assert len(lost) == 1
