@@ -1,4 +1,6 @@
-"""A sweep that dies: `python -m tests.support.dying DIRECTORY STEP` sweeps the volume there and kills itself at a step.
+"""A run that dies: `python -m tests.support.dying DIRECTORY STEP [WHAT]` sweeps the volume there and dies at a step.
+
+WHAT is sweep (everything), restore, purge (both: everything set aside) or resume.
 
 The steps are everything that changes something outside the process, counted in the order in which it happens: each
 rename, unlink, rmdir, mkdir, open for writing, write, fsync, truncation and change of mode. It dies by SIGKILL right
@@ -37,15 +39,22 @@ def _writes(_path: object, flags: int, *_: object, **__: object) -> bool:
     return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
-def main(directory: Path, last: int) -> None:
-    """Sweeps everything, restores nothing."""
+def main(directory: Path, last: int, what: str) -> None:
+    """Runs it on everything there is."""
     for name in ("rename", "unlink", "rmdir", "mkdir", "write", "pwrite", "fsync", "ftruncate", "fchmod"):
         setattr(os, name, _counted(getattr(os, name), last))
     os.open = _counted(os.open, last, matters=_writes)
     files.rename_exclusively.__globals__["_libc"] = _Library(files.rename_exclusively.__globals__["_libc"], last)
     pool = WorkPool(4)
     rig = Rig(directory, pool)
-    rig.sweep(rig.plan(cap=100))
+    lying = [os.fsdecode(item.name) for item in rig.trash()]
+    runs = {
+        "sweep": lambda: rig.sweep(rig.plan(cap=100)),
+        "restore": lambda: rig.restore(*lying),
+        "purge": lambda: rig.purge(*lying),
+        "resume": rig.resume,
+    }
+    runs[what]()
     sys.stdout.write(f"{next(_steps) - 1}\n")
     sys.stdout.flush()
     os._exit(0)
@@ -60,4 +69,4 @@ class _Library:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "sweep")

@@ -18,9 +18,9 @@ _STEPS = 150
 _SHARDS = 10
 
 
-def sweep_until(directory: Path, step: int) -> subprocess.CompletedProcess[str]:
+def run_until(directory: Path, step: int, what: str = "sweep") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tests.support.dying", str(directory), str(step)],
+        [sys.executable, "-m", "tests.support.dying", str(directory), str(step), what],
         cwd=_REPO, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -44,7 +44,7 @@ def test_killed_at_any_step(rig: Rig, tmp_path: Path, shard: int) -> None:
 
 def _check(rig: Rig, step: int) -> None:
     prints = {path.name: fingerprint(path) for path in rig.volume.root.iterdir()}
-    ended = sweep_until(rig.volume.root.parent, step)
+    ended = run_until(rig.volume.root.parent, step)
     assert ended.returncode in (0, -9), ended.stderr
 
     live = {name: fingerprint(rig.volume.root / name) for name in ("live-0", "live-1")}
@@ -73,6 +73,41 @@ def _check(rig: Rig, step: int) -> None:
 
 
 def test_all_steps_are_covered(rig: Rig, tmp_path: Path) -> None:
-    ended = sweep_until(made(tmp_path / "whole", rig.pool).volume.root.parent, 0)
+    ended = run_until(made(tmp_path / "whole", rig.pool).volume.root.parent, 0)
     assert ended.returncode == 0, ended.stderr
     assert 40 < int(ended.stdout) <= _STEPS, os.linesep
+
+
+@pytest.mark.parametrize("what", ["restore", "purge"])
+@pytest.mark.parametrize("shard", range(_SHARDS // 2))
+def test_restore_and_purge_killed_at_any_step(rig: Rig, tmp_path: Path, what: str, shard: int) -> None:
+    for step in range(1 + shard, _STEPS, _SHARDS // 2):
+        if not _killed_after_setting_aside(made(tmp_path / f"step-{step}", rig.pool), what, step):
+            return  # it went through: there are no further steps
+    pytest.fail("there are more steps than were tried")
+
+
+def _killed_after_setting_aside(rig: Rig, what: str, step: int) -> bool:
+    prints = {path.name: fingerprint(path) for path in rig.volume.root.iterdir()}
+    orphans = ("gone-0", "gone-1", "lost-0")
+    rig.sweep(rig.plan(*orphans, set_aside=True))
+    ended = run_until(rig.volume.root.parent, step, what)
+    assert ended.returncode in (0, -9), ended.stderr
+    lying = {item.name.decode(): item for item in rig.trash()}
+    assert all(not item.problem for item in lying.values())
+    for name in orphans:
+        place, item = rig.volume.root / name, lying.get(name)
+        if place.exists():
+            assert what == "restore"
+            assert item is None
+            assert fingerprint(place) == prints[name]
+        elif item is not None and item.state is TrashState.WHOLE:
+            assert fingerprint(rig.control_dir / "sweeps" / item.sweep_id / "whole" / str(item.number)) == prints[name]
+        else:
+            assert what == "purge"
+    rig.resume()
+    rig.restore(*(item.name.decode() for item in rig.trash()))
+    assert rig.trash() == []
+    for name in ("live-0", "live-1", *(orphans if what == "restore" else ())):
+        assert fingerprint(rig.volume.root / name) == prints[name]
+    return ended.returncode != 0
