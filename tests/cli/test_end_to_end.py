@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import CommandLine
+from tests.support.slowfs import Fault, slow_volume
 from tests.support.trees import fingerprint
 from tests.support.volume import FakeVolume
 
@@ -116,6 +117,8 @@ def test_compare_judges_the_list_of_another_tool(mixed: FakeVolume, sweeper: Com
     assert ran.json["compare"][1]["reason"] == "session is live, owner octocat"
     shown = sweeper("list", "--compare", str(listed))
     assert "Of 4 names Sweeper would keep 2, set aside 1 and remove 1." in shown.out
+    listed.write_text("dead\n", encoding="utf-8")
+    assert "Of 1 name Sweeper would keep 0, " in sweeper("list", "--compare", str(listed)).out
 
 
 def test_names_that_are_not_utf8_are_listed_and_refused_by_name(mixed: FakeVolume, sweeper: CommandLine) -> None:
@@ -403,6 +406,31 @@ def test_what_is_cancelled_for_people_names_what_is_half_done(slow: SlowSweep, w
     assert "partly-removed" in ran.out
     assert "Cancelled: " in ran.out
     assert "cancelling; " in ran.err
+
+
+def test_a_hung_volume_is_left_behind_after_a_few_seconds(
+    tmp_path: Path, sweeper: CommandLine, wait_for: WaitFor
+) -> None:
+    """A removal hangs in the kernel: nobody can end it, but nobody waits for it either."""
+    data = FakeVolume(tmp_path / "data")
+    data.live("alive")
+    data.deleted("dead", 60)
+    sweeper.configure(data.settings(min_age="0s").replace(str(data.root), str(tmp_path / "mount" / data.root.name)))
+    with slow_volume(tmp_path / "data", tmp_path / "mount", Fault("unlink", "*", hang=True, nth=20)) as mounted:
+        running = sweeper.start("sweep", "--yes")
+        wait_for(lambda: mounted.hanging() > 0)
+        running.send_signal(signal.SIGINT)
+        signalled = time.monotonic()
+        assert running.stderr is not None
+        said = b""
+        while b"does not answer: what was begun can be resumed" not in said:
+            line = running.stderr.readline()
+            assert line, said
+            said += line
+        assert 2 < time.monotonic() - signalled < 9
+        mounted.set_plan()
+        assert sweeper.end(running).code == 130
+        assert sweeper("resume", "--yes", "--json").outcomes() == {"dead": "removed"}
 
 
 def test_a_deferred_sweep_holds_nothing_and_a_signal_ends_it_at_once(

@@ -32,6 +32,13 @@ def test_a_scan_and_a_sweep_are_told_in_words() -> None:
     assert describe(ScanProgress("listing", listed=60), None, 0, cancelling=False).text == "listing: 60 found"
 
 
+def test_one_is_told_as_one() -> None:
+    scan = ScanProgress("measuring", listed=1, to_measure=1, measured=0, entries=1)
+    assert describe(scan, None, 0, cancelling=False).text == "measuring: 0 of 1 workspace, 1 entry"
+    sweep = SweepProgress(job=1, step="removing", planned=1, entries_total=1)
+    assert describe(None, sweep, 0, cancelling=False).text == "removing: 0 of 1 workspace, 0 of 1 entry, 0 Bytes freed"
+
+
 def test_a_volume_that_does_not_respond_is_said_first() -> None:
     assert describe(SCAN, None, 4.9, cancelling=False).text.startswith("measuring")
     assert describe(SCAN, None, 7.0, cancelling=False).text.startswith("volume not responding for 7 s; measuring")

@@ -165,6 +165,19 @@ def test_purge_and_resume_show_what_they_would_do_and_ask(orphans: CommandLine, 
     assert "There is nothing to do." in terminal.shown
 
 
+@pytest.mark.parametrize("names", [(), ("dead0",)])
+def test_only_what_was_shown_is_purged(orphans: CommandLine, terminals: list[Terminal], names: tuple[str, ...]) -> None:
+    """Another one is set aside, and one of the same name, while the question is open."""
+    assert orphans("sweep", "dead0", "--set-aside", "--yes").code == 0
+    terminal = on_terminal(terminals, orphans, "purge", *names)
+    assert "Remove 1 workspace (20.5 kB) for good?" in terminal.read_until("[y/N]")
+    orphans.volume.workspace("dead0", 2)
+    assert orphans("sweep", "dead0", "dead1", "--set-aside", "--yes").code == 0
+    terminal.type("y\n")
+    assert terminal.end() == 0
+    assert sorted(item["name"] for item in orphans("trash", "--json").json["items"]) == ["dead0", "dead1"]
+
+
 def test_progress_is_live_on_a_terminal_and_leaves_no_trace(
     volume: FakeVolume, orphans: CommandLine, terminals: list[Terminal]
 ) -> None:

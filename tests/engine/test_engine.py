@@ -258,14 +258,11 @@ def test_likely_orphans_are_measured_first(tmp_path: Path) -> None:
     for number in range(12):
         (volume.live if number % 2 else volume.deleted)(f"s{number:02}", 400)
     host = LocalHost()
-    driver = Driver(host, settings_of(volume))
+    driver = Driver(host, settings_of(volume, "[sweep]\nmax_in_flight = 1\n"))
     driver.run(m.Scan())
+    driver.poll()
     host.close()
-    order = [
-        row.name
-        for update in driver.updates
-        for row in update.rows
-        if row.usage is not None and row.workspace.id is not None
-    ]
-    first = list(dict.fromkeys(order))[:6]
-    assert {name.decode() for name in first} == {f"s{number:02}" for number in range(0, 12, 2)}
+    begun = {row.label: row.usage.measured_at for row in driver.rows.values() if row.usage is not None}
+    assert len(begun) == 12
+    first = sorted(begun, key=lambda name: begun[name])[:6]
+    assert set(first) == {f"s{number:02}" for number in range(0, 12, 2)}

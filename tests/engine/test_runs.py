@@ -219,6 +219,21 @@ def test_what_was_worked_in_meanwhile_never_becomes_an_orphan_by_time_alone(
     assert usage.entries == 22
 
 
+# --- the check-up ---------------------------------------------------------------------------------------------------
+
+
+def test_one_is_told_as_one(tmp_path: Path, local: LocalHost) -> None:
+    volume = FakeVolume(tmp_path)
+    volume.live("alive")
+    driver = Driver(local, settings_of(volume))
+    driver.run(m.Scan())
+    found = {check.title: check.detail for check in driver.run(m.Diagnose()).checks}
+    assert found["listing"].startswith("1 workspace listed")
+    assert ": 1 session read in " in found["registry"]
+    assert found["match"].startswith("1 of 1 directory has a live session, ")
+    assert found["local memory"].endswith(": 1 live id at the last trusted read")
+
+
 # --- an ordinary user -----------------------------------------------------------------------------------------------
 
 
@@ -234,15 +249,15 @@ def test_an_ordinary_user_lists_what_root_has_swept(nobodys: Path, monkeypatch: 
     host.close()
     monkeypatch.setenv("SWEEPER_STATE_DIR", str(nobodys / "state"))
 
-    def listed() -> tuple[Driver, object, object]:
+    def listed() -> tuple[Driver, object, object, m.Diagnosis]:
         own = LocalHost()
         try:
             driver = Driver(own, settings)
-            return driver, driver.run(m.Scan()), driver.run(m.ListTrash())
+            return driver, driver.run(m.Scan()), driver.run(m.ListTrash()), driver.run(m.Diagnose())
         finally:
             own.close()
 
-    driver, result, trash = as_nobody(listed)
+    driver, result, trash, diagnosis = as_nobody(listed)
     assert result == m.Done()
     assert driver.statuses() == {"alive": "unknown", "other": "unknown"}
     assert driver.volume is not None
@@ -252,3 +267,5 @@ def test_an_ordinary_user_lists_what_root_has_swept(nobodys: Path, monkeypatch: 
     assert "Permission denied" in warning
     assert isinstance(trash, m.Failure)
     assert trash.kind == "untrusted"
+    (match,) = [check.detail for check in diagnosis.checks if check.title == "match"]
+    assert match.startswith("1 of 2 directories has a live session, 1 a deleted one")
