@@ -93,7 +93,9 @@ def load_typed(root: str, registry: str) -> Settings:
 async def show_volume(settings: Settings, make_host: Callable[[], Host], look: Look) -> None:
     """Shows the main window until it may go."""
     model = WorkspaceModel()
-    controller = Controller(settings.to_wire(), make_host, model, pace=poll_pace(os.environ))
+    controller = Controller(
+        settings.to_wire(), make_host, model, pace=poll_pace(os.environ), root=str(settings.volume.root or "")
+    )
     window = MainWindow(controller, model, SweepOptions.from_settings(settings), look)
     work = Work(window, controller, DialogPrompts(window, look), settings)
     window.show()

@@ -13,6 +13,7 @@ from time import monotonic
 
 from PySide6.QtCore import QObject, Signal
 
+from sweeper_gui.core.policy import Treatment
 from sweeper_gui.engine.host import EngineGone, Host
 from sweeper_gui.engine.messages import (
     Bind,
@@ -87,7 +88,7 @@ class EnginePhase(Enum):
 
 @dataclass(frozen=True)
 class EngineState:
-    """How the engine is. `seconds` tells how long it has been silent; `reason` why it is gone."""
+    """How the engine is. `seconds` tells how long it has been silent, 0 while it answers; `reason` why it is gone."""
 
     phase: EnginePhase
     pid: int | None = None
@@ -109,6 +110,13 @@ class EngineDeath:
 class _Job:
     request: Request
     future: asyncio.Future[JobResult]
+
+
+def _removes(request: Request) -> bool:
+    if isinstance(request, Sweep):
+        remove = Treatment.REMOVE
+        return not request.dry_run and any(candidate.treatment is remove for candidate in request.plan.candidates)
+    return isinstance(request, (Purge, Resume))
 
 
 def poll_pace(environ: Mapping[str, str]) -> float:
@@ -143,6 +151,7 @@ class Controller(QObject):
         model: WorkspaceModel,
         *,
         pace: float = BUSY_POLL,
+        root: str = "",
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -161,7 +170,7 @@ class Controller(QObject):
         self._closing = False
         self._stalled = 0
         self.engine = EngineState(EnginePhase.STARTING)
-        self.volume = VolumeState(root="")
+        self.volume = VolumeState(root=root)
         self.registry = RegistryState(sources=())
         self.scan: ScanProgress | None = None
         self.sweep: SweepProgress | None = None
@@ -204,8 +213,11 @@ class Controller(QObject):
         try:
             reply = await client.request(Open(self._settings))
         except EngineGone as gone:
-            self._set_engine(EngineState(EnginePhase.GONE, reason=str(gone)))
+            if client is self._client and not self._closing:
+                self._set_engine(EngineState(EnginePhase.GONE, reason=str(gone)))
             raise
+        if client is not self._client:
+            raise EngineGone("another engine was started meanwhile")
         if not isinstance(reply, Opened):
             failure = reply if isinstance(reply, Failure) else Failure("failed", f"the engine answered {reply!r}")
             self._set_engine(EngineState(EnginePhase.GONE, reason=failure.message))
@@ -221,6 +233,16 @@ class Controller(QObject):
     def sweeping(self) -> bool:
         """Whether something is being removed: by a sweep, a purge or a resume."""
         return self.running(Sweep, Purge, Resume)
+
+    @property
+    def removing(self) -> bool:
+        """Whether what is under way is to remove anything: a sweep may only set aside, or only try."""
+        return any(_removes(job.request) for job in self._jobs.values())
+
+    @property
+    def rehearsing(self) -> bool:
+        """Whether the sweep that is under way is a dry run."""
+        return any(isinstance(job.request, Sweep) and job.request.dry_run for job in self._jobs.values())
 
     @property
     def changing(self) -> bool:
@@ -310,7 +332,7 @@ class Controller(QObject):
             self._take_scan(update.scan)
         if update.sweep is not None and self.changing:
             self._take_sweep(update.sweep)
-        if update.outcomes:
+        if update.outcomes and not self.rehearsing:
             self._model.show_outcomes(update.outcomes)
         if update.rows or update.gone:
             self._model.apply(update.rows, update.gone)
@@ -366,11 +388,14 @@ class Controller(QObject):
         while True:
             await asyncio.sleep(0.5)
             client = self._client
-            if client is None or self.engine.phase not in (EnginePhase.READY, EnginePhase.SILENT):
+            if client is None or self.engine.phase in (EnginePhase.GONE, EnginePhase.CLOSED):
                 continue
             seconds = client.unanswered
+            starting = self.engine.phase is EnginePhase.STARTING
             if seconds >= SILENT_AFTER:
-                self._set_engine(replace(self.engine, phase=EnginePhase.SILENT, seconds=int(seconds)))
+                # One that never began to answer can't be asked either: it stays in its start.
+                phase = EnginePhase.STARTING if starting else EnginePhase.SILENT
+                self._set_engine(replace(self.engine, phase=phase, seconds=max(1, int(seconds))))
             elif self.engine.phase is EnginePhase.SILENT:
                 self._set_engine(replace(self.engine, phase=EnginePhase.READY, seconds=0))
 
@@ -388,6 +413,8 @@ class Controller(QObject):
             try:
                 await self._start_engine()
             except (EngineGone, EngineFailure) as failed:
+                if self.engine.phase is not EnginePhase.GONE:
+                    return  # a person has started another one meanwhile
                 _log.info("no new engine: %s", failed)
                 self.engine_died.emit(EngineDeath(str(failed), sweeping=False, restarting=False))
 
@@ -419,4 +446,14 @@ class Controller(QObject):
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """Without one of these nobody listens to the engine any more: that is as good as dead, and is told so."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        _log.error("the window no longer listens to the engine", exc_info=error)
+        if not self._closing and self.engine.phase is not EnginePhase.GONE:
+            self._spawn(self._bury(f"unexpected {type(error).__name__}: {error}"))

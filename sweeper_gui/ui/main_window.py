@@ -34,7 +34,7 @@ from sweeper_gui.ui.theme import Look
 from sweeper_gui.ui.widgets.banner import BannerArea, Notice, Remedy
 from sweeper_gui.ui.widgets.filter_bar import FilterBar
 from sweeper_gui.ui.widgets.header import Header
-from sweeper_gui.ui.widgets.sweep_bar import SweepBar
+from sweeper_gui.ui.widgets.sweep_bar import SweepBar, how_far
 from sweeper_gui.ui.workspace_model import Lost, WorkspaceModel
 
 #: Counts and sums follow the rows at most this often, in milliseconds: they read all rows.
@@ -74,6 +74,7 @@ class MainWindow(QMainWindow):
         self._lay_out()
         self._listen()
         self._restore_place()
+        self.header.show_volume(controller.volume)
         self.refresh()
 
     @property
@@ -171,7 +172,7 @@ class MainWindow(QMainWindow):
         chosen = self.model.chosen()
         following = self.model.next_orphans(self.options.cap, self.options.max_bytes, self.options.order)
         self.bottom.show_target(
-            chosen, following, self.obstacle(), measuring=scanning, filtered=self.model.filter.active
+            chosen, following, self.target_obstacle(), measuring=scanning, filtered=self.model.filter.active
         )
         self._refresh_actions(bool(chosen.names or following.count or following.possible))
 
@@ -191,17 +192,23 @@ class MainWindow(QMainWindow):
             return "The volume is mounted read-only"
         return ""
 
+    def target_obstacle(self) -> str:
+        """Why what the button names can't be swept now; empty where it can."""
+        # Without a selection the bound counts: one that can't be read is no leave to sweep without one.
+        wrong = "" if self.model.chosen().names else self.bottom.max_bytes.wrong
+        return self.obstacle() or wrong
+
     def _refresh_actions(self, something: bool) -> None:
         ready = self.controller.engine.phase in (EnginePhase.READY, EnginePhase.SILENT)
         scanning = self.controller.running(Scan)
         actions = self.actions_
-        actions["rescan"].setText("&Stop scan" if scanning else "&Rescan")
+        actions["rescan"].setText("Sto&p scan" if scanning else "&Rescan")
         actions["rescan"].setEnabled(ready and not self.doing)
         self.header.rescan_button.setEnabled(ready and not self.doing)
         reading = self.controller.running(ReadRegistry)
         actions["registry"].setEnabled(ready and not reading)
         self.header.registry_button.setEnabled(ready and not reading)
-        actions["sweep"].setEnabled(something and not self.obstacle())
+        actions["sweep"].setEnabled(something and not self.target_obstacle())
         actions["cancel"].setEnabled(bool(self.doing) or self.controller.running(Prepare))
         for key in ("trash", "history", "doctor", "bind"):
             actions[key].setEnabled(ready and not self.doing)
@@ -223,15 +230,21 @@ class MainWindow(QMainWindow):
     def _show_title(self) -> None:
         """The title tells how far things are, for when the window is out of sight."""
         controller = self.controller
-        parts = [title_words(self.doing, controller.sweep, controller.scan if controller.running(Scan) else None)]
+        scan = controller.scan if controller.running(Scan) else None
+        parts = [title_words(self.doing, controller.sweep, scan, removing=controller.removing)]
         parts.append(shown(controller.volume.root))
         place = " · ".join(part for part in parts if part)
         self.setWindowTitle(f"{place} – Sweeper" if place else "Sweeper")
 
     def _show_empty(self) -> None:
         scan = self.controller.scan
+        phase = self.controller.engine.phase
         if self.controller.volume.error:
             self.table.show_empty("The volume can't be read", shown(self.controller.volume.error))
+        elif phase is EnginePhase.STARTING:
+            self.table.show_empty("Starting the engine…", "It does all work on the volume; the window only shows it.")
+        elif phase is EnginePhase.GONE and not self.model.summary.rows:
+            self.table.show_empty("There is no engine", shown(self.controller.engine.reason))
         elif self.model.summary.rows:
             self.table.show_empty("Nothing matches the filter", "Clear filters (Ctrl+L) to see all workspaces.")
         elif scan is None or scan.phase == "listing":
@@ -247,14 +260,14 @@ class MainWindow(QMainWindow):
 
     def _show_volume(self, volume: VolumeState) -> None:
         self.header.show_volume(volume)
-        for key in self.banners.keys("volume-warning-"):
-            self.banners.unsay(key)
-        for number, warning in enumerate(volume.warnings):
-            self.banners.say(f"volume-warning-{number}", Notice("warning", shown(warning)))
-        if volume.clock_skew is not None and abs(volume.clock_skew) > 60:
-            side = "ahead of" if volume.clock_skew > 0 else "behind"
-            words = f"The volume's clock is {age_text(abs(volume.clock_skew))} {side} this host's"
-            self.banners.say("skew", Notice("warning", words, "Ages are judged by the earlier of both."))
+        warnings = {f"volume-warning-{number}": warning for number, warning in enumerate(volume.warnings)}
+        self.banners.unsay(*(key for key in self.banners.keys("volume-warning-") if key not in warnings))
+        for key, warning in warnings.items():
+            self.banners.say(key, Notice("warning", shown(warning)))
+        skew = volume.clock_skew or 0.0
+        side = "ahead of" if skew > 0 else "behind"
+        words = f"The volume's clock is {age_text(abs(skew))} {side} this host's" if abs(skew) > 60 else ""
+        self._say_if("skew", words, Notice("warning", words, "Ages are judged by the earlier of both."))
         self._refresh_soon()
 
     def _show_registry(self, registry: RegistryState) -> None:
@@ -267,7 +280,7 @@ class MainWindow(QMainWindow):
             remedies.append(Remedy("Accept it…", self.actions_["bind"].trigger))
         notice = Notice(
             "error",
-            f"The registry can't be trusted: {shown(words)}",
+            f"{'The registry could not be read' if failed else 'The registry is not accepted'}: {shown(words)}",
             shown(hints) or "Until it can be, every workspace is 'unknown' and nothing is swept.",
             tuple(remedies),
             lasting=True,
@@ -295,7 +308,7 @@ class MainWindow(QMainWindow):
 
     def _show_sweep(self, progress: SweepProgress | None) -> None:
         was_running = self.bottom.currentIndex() == 1
-        self.bottom.show_progress(progress, self.doing or "Sweep")
+        self.bottom.show_progress(progress, self.doing or "Sweep", removing=self.controller.removing)
         if was_running is not (progress is not None):
             self.refresh()
         self._show_title()
@@ -310,14 +323,15 @@ class MainWindow(QMainWindow):
         }
         self.engine_label.set_text(words[state.phase])
         restart = Remedy("Start a new engine", self.restart_engine)
+        starting = state.phase is EnginePhase.STARTING
         silent = Notice(
             "warning",
-            f"The engine has not answered for {state.seconds} s",
+            f"The engine has not answered for {state.seconds} s" + (" since its start" if starting else ""),
             "It may be waiting for the volume. A new one can be started; nothing is lost that is in the log.",
             (restart,),
             lasting=True,
         )
-        self._say_if("engine-silent", "silent" if state.phase is EnginePhase.SILENT else "", silent)
+        self._say_if("engine-silent", "silent" if state.seconds else "", silent)
         gone = Notice("error", "There is no engine", shown(state.reason), (restart,), lasting=True)
         self._say_if("engine-gone", state.reason if state.phase is EnginePhase.GONE else "", gone)
         self._refresh_soon()
@@ -344,6 +358,7 @@ class MainWindow(QMainWindow):
 
     def show_death(self, death: EngineDeath) -> None:
         """The engine has died. Where no new one starts by itself, `engine-gone` says so and offers it."""
+        self.banners.unsay("engine-died")  # what is said of an earlier one holds no longer
         if not death.sweeping and not death.restarting:
             return
         what = "in the middle of a sweep" if death.sweeping else "unexpectedly"
@@ -377,10 +392,10 @@ class MainWindow(QMainWindow):
             self.ask_to_close()
 
 
-def title_words(doing: str, sweep: SweepProgress | None, scan: ScanProgress | None) -> str:
-    """What is under way, and how much of it is done."""
+def title_words(doing: str, sweep: SweepProgress | None, scan: ScanProgress | None, *, removing: bool) -> str:
+    """What is under way, and how much of it is done. `removing`: whether anything is to be removed."""
     if doing:
-        return f"{doing} {_share(sweep.entries_removed, sweep.entries_total)}" if sweep is not None else doing
+        return f"{doing} {_share(*how_far(sweep, removing=removing))}" if sweep is not None else doing
     if scan is None:
         return ""
     return f"Measuring {_share(scan.measured, scan.to_measure)}" if scan.phase == "measuring" else "Listing…"

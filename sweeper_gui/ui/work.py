@@ -109,6 +109,7 @@ class Work:
         window.ask_to_close = lambda: self._tasks.start(self._close())
         self._controller.engine_died.connect(self._engine_died)
         self._controller.volume_changed.connect(self._offer_trash)
+        self._controller.busy_changed.connect(self._hide_trash)
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +190,8 @@ class Work:
 
     async def _sweep(self) -> None:
         names = self._window.model.chosen().names
-        await self._prepare_and_sweep(self._window.options.request(names))
+        if not self._window.target_obstacle():
+            await self._prepare_and_sweep(self._window.options.request(names))
 
     async def _remove_one(self) -> None:
         entries = self._window.table.marked_entries()
@@ -296,13 +298,17 @@ class Work:
         if await self._prompts.ask(question):
             await self._change(Resume(), "Resume")
 
+    def _hide_trash(self) -> None:
+        if self._controller.changing:
+            self._window.banners.unsay("trash")
+
     def _offer_trash(self, volume: VolumeState) -> None:
         parts = []
         if volume.unfinished:
             parts.append(f"{count_text(volume.unfinished)} unfinished")
         if volume.expired:
             parts.append(f"{count_text(volume.expired)} expired")
-        if not parts or self._window.doing:
+        if not parts or self._controller.changing:
             self._window.banners.unsay("trash")
             return
         notice = Notice(
@@ -311,7 +317,7 @@ class Work:
             "A sweep did not get to its end: resume the removal, or restore what is whole."
             if volume.unfinished
             else "Their time is over: purge them, or restore what is still needed.",
-            (Remedy("&Open the trash…", self._window.actions_["trash"].trigger),),
+            (Remedy("Op&en the trash…", self._window.actions_["trash"].trigger),),
         )
         self._window.banners.say("trash", notice)
 
@@ -396,6 +402,8 @@ class Work:
         if failure.kind == "cancelled":
             self._window.message.set_text("Cancelled")
             return
+        if failure.message == self._controller.volume.error:
+            return  # the table or its banner says so already
         self._window.banners.say("failure", Notice("error", _sentence(failure.message), shown(failure.hint)))
 
     # --- closing ----------------------------------------------------------------------------------------------------

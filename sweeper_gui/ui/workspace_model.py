@@ -61,13 +61,18 @@ class Lost:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is selected: how many, their allocated bytes, and how many of them the filter hides or are waiting."""
+    """What is selected: how many, their allocated bytes, and how many of them the filter hides.
+
+    `waiting` counts those that were selected and may not be swept now, `unknown` the ones of them that wait for the
+    registry.
+    """
 
     names: tuple[bytes, ...] = ()
     allocated: int = 0
     doubtful: int = 0
     hidden: int = 0
     waiting: int = 0
+    unknown: int = 0
 
 
 @dataclass(frozen=True)
@@ -259,6 +264,7 @@ class WorkspaceModel(QAbstractTableModel):
             doubtful=sum(bool(entry.row.verdict.doubts) for entry in selected),
             hidden=sum(entry.row.name not in self._position for entry in selected),
             waiting=sum(entry.waiting for entry in self._entries.values()),
+            unknown=sum(entry.waiting and entry.row.status is Status.UNKNOWN for entry in self._entries.values()),
         )
 
     def next_orphans(self, cap: int, max_bytes: int | None, order: Order) -> Next:

@@ -186,7 +186,7 @@ class Stage:
 def make_stage(host: ScriptedHost, look: Look, make_host: Callable[[], Host], settings: Settings) -> Stage:
     """A window that is shown and has begun to list."""
     model = WorkspaceModel()
-    controller = Controller(settings.to_wire(), make_host, model, pace=0.01)
+    controller = Controller(settings.to_wire(), make_host, model, pace=0.01, root=VOLUME.root)
     window = MainWindow(controller, model, SweepOptions.from_settings(settings), look)
     prompts = ScriptedPrompts()
     work = Work(window, controller, prompts, settings)

@@ -361,7 +361,7 @@ async def show(name: str, mode: Mode, size: tuple[int, int], look: Look, path: P
     make_host, play = SCENES[name]
     host = make_host()
     model = WorkspaceModel()
-    controller = Controller(SETTINGS.to_wire(), host.make, model, pace=0.02)
+    controller = Controller(SETTINGS.to_wire(), host.make, model, pace=0.02, root=VOLUME.root)
     window = MainWindow(controller, model, replace(SweepOptions.from_settings(SETTINGS)), look)
     work = Work(window, controller, DialogPrompts(window, look), SETTINGS)
     window.resize(*size)

@@ -224,6 +224,27 @@ def test_a_mistake_in_showing_an_update_does_not_end_the_listening(
     direct(scene)
 
 
+def test_listening_that_ends_by_a_mistake_is_an_engine_that_died(
+    direct: Direct, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages.expect("no longer listens")
+    deaths: list[EngineDeath] = []
+
+    async def scene(controller: Controller, host: ScriptedHost) -> None:
+        controller.engine_died.connect(deaths.append)
+
+        def fail(_: object) -> None:
+            raise ValueError("a mistake")
+
+        monkeypatch.setattr(controller, "_take_safely", fail)
+        controller._wake.set()
+        await until(lambda: deaths)
+        assert phase(controller) is EnginePhase.GONE
+        assert "a mistake" in deaths[0].reason
+
+    direct(scene)
+
+
 def test_what_may_change_the_volume_counts_as_changing(direct: Direct) -> None:
     async def scene(controller: Controller, host: ScriptedHost) -> None:
         assert not controller.changing

@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QKeySequence
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QComboBox, QLineEdit, QSpinBox
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QSpinBox,
+)
 
 from sweeper_gui.core.outcome import Ending, Outcome, Result
 from sweeper_gui.core.plan import Candidate
@@ -34,8 +42,11 @@ from sweeper_gui.engine.messages import (
     SourceState,
     Sweep,
     Trash,
+    Update,
 )
 from sweeper_gui.ui.columns import COLUMN_OF
+from sweeper_gui.ui.controller import EngineDeath
+from sweeper_gui.ui.main_window import MainWindow
 from sweeper_gui.ui.plan_choice import all_set_aside
 from sweeper_gui.ui.prompts import Confirmed, QuitChoice, SweepQuestion, TrashAct, TrashChoice
 from tests.support.messages import Messages
@@ -77,7 +88,7 @@ def test_lists_counts_and_names_what_it_would_sweep(play: Play) -> None:
 
 def test_a_scan_can_be_stopped_with_the_same_button(play: Play) -> None:
     async def scene(stage: Stage) -> None:
-        await until(lambda: stage.window.header.rescan_button.text() == "&Stop scan")
+        await until(lambda: stage.window.header.rescan_button.text() == "Sto&p scan")
         stage.window.header.rescan_button.click()
         await until(lambda: stage.host.asked(Cancel))
         await until(lambda: stage.window.header.rescan_button.text() == "&Rescan")
@@ -842,5 +853,181 @@ def test_the_event_loop_keeps_up_with_ten_thousand_streaming_rows(play: Play) ->
         late = stage.controller.heartbeat.measured()
         print(f"lateness: max {late.max * 1000:.0f} ms, p99 {late.p99 * 1000:.0f} ms in {late.beats} beats")
         assert late.max < 1.0  # the original incident; the aim is 0.1
+
+    play(host, scene)
+
+
+# --- what a hostile user tried ---------------------------------------------------------------------------------------
+
+
+def test_a_bound_that_can_not_be_read_is_no_leave_to_sweep_without_one(play: Play) -> None:
+    host = orphans()
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        window = stage.window
+        window.bottom.max_bytes.setText("1 XB")
+        window.actions_["sweep"].trigger()  # at once, before anything was refreshed
+        await asyncio.sleep(0.05)
+        window.refresh()
+        assert not window.actions_["sweep"].isEnabled()
+        assert not window.bottom.sweep_button.isEnabled()
+        assert "XB" in window.bottom.note.text()
+        assert not host.asked(Prepare)
+        stage.model.select([b"gone-01"])  # a selection has no bound
+        window.refresh()
+        assert window.actions_["sweep"].isEnabled()
+
+    play(host, scene)
+
+
+def test_an_engine_that_hangs_at_its_start_is_told_and_another_can_be_started(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeper_gui.ui.controller.SILENT_AFTER", 0.1)
+    host = orphans()
+    host.answering.clear()
+
+    async def scene(stage: Stage) -> None:
+        window = stage.window
+        assert window.header.root.text() == VOLUME.root
+        await until(lambda: window.table._empty_title == "Starting the engine…")
+        await until(lambda: "engine-silent" in window.banners.notices)
+        window.banners.notices["engine-silent"].remedies[0].act()
+        await until(lambda: host.killed)
+        host.answering.set()
+        await stage.scanned()
+        assert len(host.lives) == 2
+        assert "engine-silent" not in window.banners.notices
+        assert "engine-gone" not in window.banners.notices
+
+    play(host, scene)
+
+
+def mnemonics(window: MainWindow) -> list[str]:
+    """Every letter that Alt reaches something with now, in the window and its menu bar."""
+    texts = [action.text() for action in window.menuBar().actions()]
+    texts += [button.text() for button in window.findChildren(QAbstractButton) if button.isVisible()]
+    texts += [label.text() for label in window.findChildren(QLabel) if label.isVisible() and label.buddy()]
+    return [key for text in texts if (key := QKeySequence.mnemonic(text).toString())]
+
+
+def test_no_two_things_share_a_mnemonic(play: Play) -> None:
+    host = orphans(share_per_poll=0.0)
+    unique = []
+
+    def look(stage: Stage) -> None:
+        keys = mnemonics(stage.window)
+        assert len(set(keys)) == len(keys), sorted(keys)
+        unique.append(set(keys))
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        look(stage)
+        host.push(Update(volume=replace(VOLUME, unfinished=2)))
+        await until(lambda: "trash" in stage.window.banners.notices)
+        await until(stage.window.banners.isVisible)
+        look(stage)
+        host.measured_per_poll = 0
+        stage.window.actions_["rescan"].trigger()
+        await until(lambda: stage.window.header.rescan_button.text() == "Sto&p scan")
+        look(stage)
+        stage.window.actions_["rescan"].trigger()
+        await until(lambda: not stage.controller.running())
+        stage.prompts.confirm = as_shown
+        stage.window.refresh()
+        stage.window.actions_["sweep"].trigger()
+        await until(lambda: stage.controller.sweep is not None)
+        look(stage)
+        for menu in stage.window.menuBar().findChildren(QMenu):
+            keys = [QKeySequence.mnemonic(action.text()).toString() for action in menu.actions()]
+            keys = [key for key in keys if key]
+            assert len(set(keys)) == len(keys), menu.title()
+
+    play(host, scene)
+    assert {"Alt+A", "Alt+O", "Alt+S"} <= unique[0]
+    assert "Alt+E" in unique[1]
+    assert "Alt+P" in unique[2]
+    assert "Alt+C" in unique[3]
+
+
+def test_setting_aside_only_counts_workspaces(play: Play) -> None:
+    host = orphans(share_per_poll=0.0)
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+
+        def aside(question: SweepQuestion) -> Confirmed:
+            plan = all_set_aside(question.plan)
+            return Confirmed(plan, plan.digest)
+
+        stage.prompts.confirm = aside
+        stage.window.bottom.sweep_button.click()
+        await until(lambda: stage.controller.sweep is not None)
+        host.share_per_poll = 1.0
+        await until(lambda: stage.controller.sweep is not None and stage.controller.sweep.finished >= 1)
+        host.share_per_poll = 0.0
+        await asyncio.sleep(0.1)
+        done = stage.controller.sweep.finished if stage.controller.sweep else 0
+        assert 1 <= done < 6
+        assert stage.window.bottom.progress.value() == done * 1000 // 6
+        assert stage.window.bottom.figures.text() == f"{done} of 6 workspaces"
+        assert "removing" not in stage.window.bottom.title.text()
+        assert stage.window.windowTitle().startswith(f"Sweep {done * 100 // 6} %")
+
+    play(host, scene)
+
+
+def test_a_failure_that_the_volume_tells_is_not_said_twice(play: Play) -> None:
+    words = "not mounted: /mnt/efs is an empty directory"
+    host = ScriptedHost([], volume=replace(VOLUME, error=words))
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        host.failures[ReadRegistry] = Failure("failed", words)
+        stage.window.header.registry_button.click()
+        await until(lambda: host.asked(ReadRegistry))
+        await asyncio.sleep(0.05)
+        assert "failure" not in stage.window.banners.notices
+
+    play(host, scene)
+
+
+def test_the_trash_is_not_offered_while_something_changes_the_volume(play: Play) -> None:
+    host = orphans(share_per_poll=0.0)
+    host.volume = replace(VOLUME, unfinished=2)
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        assert "trash" in stage.window.banners.notices
+        stage.prompts.confirm = as_shown
+        stage.window.bottom.sweep_button.click()
+        await until(lambda: stage.controller.sweep is not None)
+        assert "trash" not in stage.window.banners.notices
+        host.share_per_poll = 10.0
+        await until(lambda: "trash" in stage.window.banners.notices)
+
+    play(host, scene)
+
+
+def test_the_word_of_an_engines_death_is_taken_back_with_the_next(play: Play) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        stage.window.show_death(EngineDeath("killed", sweeping=True, restarting=True))
+        assert "engine-died" in stage.window.banners.notices
+        stage.window.show_death(EngineDeath("no memory", sweeping=False, restarting=False))
+        assert "engine-died" not in stage.window.banners.notices
+
+    play(orphans(), scene)
+
+
+def test_a_binding_is_not_told_as_a_registry_that_could_not_be_read(play: Play) -> None:
+    host = orphans()
+    problem = "this volume is bound to the registry a, not to b: if the change is meant, say so with 'sweeper bind'"
+    host.registry = replace(host.registry, trusted=False, problems=(problem,))
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        assert stage.window.banners.notices["registry"].text.startswith("The registry is not accepted: this volume")
 
     play(host, scene)

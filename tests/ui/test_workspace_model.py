@@ -17,7 +17,8 @@ from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import SweepProgress, TreeProgress
 from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS
 from sweeper_gui.ui.row_filter import RowFilter
-from sweeper_gui.ui.workspace_model import Lost, WorkspaceModel
+from sweeper_gui.ui.widgets.sweep_bar import note_words
+from sweeper_gui.ui.workspace_model import Lost, Next, WorkspaceModel
 from tests.ui.conftest import delete_now
 from tests.ui.rows import DAY, live, orphan, realistic_rows, unmeasured
 
@@ -438,3 +439,15 @@ def test_what_a_new_engine_does_not_list_is_no_orphan_and_leaves(model: Workspac
     assert lost == [(Lost(b"b", "is no longer on the volume"),)]
     model.drop_stale()
     assert len(lost) == 1
+
+
+def test_what_waits_for_the_registry_is_told_apart(model: WorkspaceModel) -> None:
+    model.apply([orphan(b"a", 1), orphan(b"b", 2)])
+    model.select([b"a", b"b"])
+    row = orphan(b"a", 1)
+    down = replace(row.verdict, status=Status.UNKNOWN, reason="the registry could not be read")
+    model.apply([replace(row, verdict=down)])
+    chosen = model.chosen()
+    assert (chosen.waiting, chosen.unknown) == (1, 1)
+    words = note_words(chosen, Next(), measuring=False, filtered=False)
+    assert "1 more selected, waiting for the registry" in words

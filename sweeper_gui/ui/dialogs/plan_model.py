@@ -86,7 +86,7 @@ def line_of(entry: Candidate | Refused, question: SweepQuestion) -> Line:
         age=f"{age_text(question.now - usage.newest_change_ns / 1e9)} ago",
         treatment=TREATMENT_WORDS[entry.treatment],
         doubts=", ".join(DOUBT_WORDS[doubt] for doubt in entry.verdict.doubts),
-        reason=f"(hidden by the filter) {reason}" if entry.name in question.hidden else reason,
+        reason=f"{reason} (hidden by the filter)" if entry.name in question.hidden else reason,
     )
 
 

@@ -36,7 +36,7 @@ class FilterBar(QFrame):
         self.search = QLineEdit()
         self.older = AgeField("Older than", "any age", "Only what has not changed for longer than this: 7d, 36h, 2w")
         self.larger = SizeField("Larger than", "any size", "Only what is larger than this: 500 MB, 1.5GB, 2 GiB")
-        self.clear_button = QPushButton("C&lear filters")
+        self.clear_button = QPushButton("Clear &filters")
         self.orphans_button = QPushButton("Select shown &orphans")
         self.none_button = QPushButton("Select &none")
         self._shown = PlainLabel(name="Muted")
@@ -96,7 +96,7 @@ class FilterBar(QFrame):
         fields = QHBoxLayout()
         fields.setSpacing(8)
         fields.addWidget(self.search, 1)
-        for label, field in (("Older &than", self.older), ("Lar&ger than", self.larger)):
+        for label, field in (("Older &than", self.older), ("&Larger than", self.larger)):
             words = PlainLabel(label, name="Muted")
             words.setBuddy(field)
             fields.addWidget(words)

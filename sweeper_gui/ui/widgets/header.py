@@ -23,6 +23,7 @@ class Header(QFrame):
         self._look = look
         self._clock = clock
         self._registry = RegistryState(sources=())
+        self._scanning = False
         self._volume_sign = QLabel()
         self._registry_sign = QLabel()
         self.root = ElidedLabel(name="Title", mode=Qt.TextElideMode.ElideMiddle)
@@ -70,7 +71,8 @@ class Header(QFrame):
 
     def show_scanning(self, scanning: bool) -> None:
         """Turns the button into the one that stops the scan, and back."""
-        self.rescan_button.setText("&Stop scan" if scanning else "&Rescan")
+        self._scanning = scanning
+        self.rescan_button.setText("Sto&p scan" if scanning else "&Rescan")
         self.rescan_button.setToolTip(
             tool_tip("Stop measuring" if scanning else "List and measure the volume again (Ctrl+R)")
         )
@@ -118,7 +120,7 @@ class Header(QFrame):
             )
         )
         self.registry_button.setIcon(self._look.icon("registry"))
-        self.show_scanning("Stop" in self.rescan_button.text())
+        self.show_scanning(self._scanning)
         self.bar.update()
 
 

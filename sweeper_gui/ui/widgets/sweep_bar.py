@@ -49,7 +49,7 @@ class SweepBar(QStackedWidget):
         self.order = QComboBox()
         self.impact = _impact_box()
         self.dry_run = QCheckBox("Dr&y run")
-        self.set_aside = QCheckBox("Set aside &only")
+        self.set_aside = QCheckBox("Set asi&de only")
         self.note = ElidedLabel(name="Muted")
         self.sweep_button = QPushButton("Sweep")
         self.title = ElidedLabel(name="Strong")
@@ -80,15 +80,17 @@ class SweepBar(QStackedWidget):
         words = button_words(chosen, following, self.options)
         self.sweep_button.setText(words)
         self.sweep_button.setAccessibleName(words)
-        wrong = self.max_bytes.wrong
         something = bool(chosen.names or following.count or following.possible)
-        self.sweep_button.setEnabled(something and not obstacle and not wrong)
-        self.note.set_text(obstacle or wrong or note_words(chosen, following, measuring=measuring, filtered=filtered))
+        self.sweep_button.setEnabled(something and not obstacle)
+        self.note.set_text(obstacle or note_words(chosen, following, measuring=measuring, filtered=filtered))
         for part in (self.cap, self.max_bytes, self.order):
             part.setEnabled(not chosen.names)
 
-    def show_progress(self, progress: SweepProgress | None, doing: str) -> None:
-        """Shows how far the sweep is; None goes back to setting one up. `doing` is a word such as 'Sweeping'."""
+    def show_progress(self, progress: SweepProgress | None, doing: str, *, removing: bool = True) -> None:
+        """Shows how far the sweep is; None goes back to setting one up. `doing` is a word such as 'Sweep'.
+
+        Where nothing is to be removed (not `removing`), workspaces are counted, else entries.
+        """
         self.setCurrentIndex(0 if progress is None else 1)
         if progress is None:
             self.cancel_button.setEnabled(True)
@@ -97,13 +99,13 @@ class SweepBar(QStackedWidget):
             return
         if progress.cancelling:
             self.show_cancelling()
-        self.title.set_text(title_words(progress, doing))
-        total = progress.entries_total
+        self.title.set_text(title_words(progress, doing, removing=removing))
+        part, total = how_far(progress, removing=removing)
         self.progress.setRange(0, 1000 if total else 0)
         if total:
-            self.progress.setValue(min(1000, progress.entries_removed * 1000 // total))
-        self.progress.setAccessibleName("Entries removed")
-        self.figures.set_text(figure_words(progress))
+            self.progress.setValue(min(1000, part * 1000 // total))
+        self.progress.setAccessibleName("Entries removed" if removing else "Workspaces done")
+        self.figures.set_text(figure_words(progress, removing=removing))
 
     def show_preparing(self) -> None:
         """The list for the confirmation is being made, which measures what is not measured yet."""
@@ -160,7 +162,7 @@ class SweepBar(QStackedWidget):
         _add_labelled(options, "at &most", self.max_bytes)
         options.addWidget(self.order)
         options.addSpacing(10)
-        _add_labelled(options, "&Impact", self.impact)
+        _add_labelled(options, "Imp&act", self.impact)
         options.addSpacing(10)
         options.addWidget(self.set_aside)
         options.addWidget(self.dry_run)
@@ -221,7 +223,7 @@ class SweepBar(QStackedWidget):
         line.setContentsMargins(12, 9, 12, 9)
         line.setSpacing(12)
         line.addLayout(left, 1)
-        _add_labelled(line, "&Impact", self.running_impact)
+        _add_labelled(line, "Imp&act", self.running_impact)
         line.addWidget(self.cancel_button)
         return page
 
@@ -258,7 +260,8 @@ def note_words(chosen: Chosen, following: Next, *, measuring: bool, filtered: bo
     elif filtered and following.count:
         notes.append("The next orphans of the whole volume, whatever the filter; select to choose")
     if chosen.waiting:
-        notes.append(f"{count_text(chosen.waiting)} more selected, waiting to be measured again")
+        what = "for the registry" if chosen.unknown else "to be measured again"
+        notes.append(f"{count_text(chosen.waiting)} more selected, waiting {what}")
     if following.possible and not chosen.names:
         notes.append(f"{count_text(following.possible)} not measured yet may be orphans too")
     elif measuring:
@@ -270,16 +273,26 @@ def note_words(chosen: Chosen, following: Next, *, measuring: bool, filtered: bo
     return " · ".join(notes)
 
 
-def title_words(progress: SweepProgress, doing: str) -> str:
-    """'Sweeping 3 of 10 · removing'."""
+def how_far(progress: SweepProgress, *, removing: bool) -> tuple[int, int]:
+    """How much of how much is done: entries where something is removed, else workspaces."""
+    if removing and progress.entries_total:
+        return progress.entries_removed, progress.entries_total
+    return progress.finished, progress.planned
+
+
+def title_words(progress: SweepProgress, doing: str, *, removing: bool = True) -> str:
+    """'Sweep · 3 of 10 done · removing'."""
     done = f"{doing} · {count_text(progress.finished)} of {count_text(progress.planned)} done"
     if progress.cancelling:
         return f"{done} · stopping"
-    return f"{done} · {progress.step}" if progress.step else done
+    told = progress.step and (removing or progress.step != "removing")
+    return f"{done} · {progress.step}" if told else done
 
 
-def figure_words(progress: SweepProgress) -> str:
-    """Entries, rate, time left, freed so far."""
+def figure_words(progress: SweepProgress, *, removing: bool = True) -> str:
+    """Entries, rate, time left, freed so far; where nothing is removed, workspaces only."""
+    if not removing:
+        return f"{count_text(progress.finished)} of {count_text(progress.planned)} workspaces"
     parts = [f"{count_text(progress.entries_removed)} of {count_text(progress.entries_total)} entries"]
     if progress.rate >= 1:
         parts.append(f"{count_text(round(progress.rate))}/s")
