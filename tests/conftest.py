@@ -5,6 +5,7 @@ test's own.
 """
 
 import os
+import signal
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -40,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ |= {"QT_QPA_PLATFORM": "offscreen", "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "xterm-256color"}
     time.tzset()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup hands down that it is ignored, and the program respects that
     _collector.start()
 
 
