@@ -95,6 +95,8 @@ class Column:
     tool_tip: Callable[[Cell], str]
     width: int
     right: bool = False
+    #: a text that must fit in any font, where `width` pixels may not do
+    widest: str = ""
 
     @property
     def alignment(self) -> Qt.AlignmentFlag:
@@ -236,7 +238,7 @@ COLUMNS = (
         lambda cell: cell.entry.row.label,
         lambda entry: entry.row.name.decode("utf-8", "surrogateescape"),
         lambda cell: cell.entry.row.label,
-        298,
+        200,
     ),
     Column(
         "status",
@@ -267,6 +269,7 @@ COLUMNS = (
         _change_tip,
         108,
         True,
+        "~ 59 minutes ago",
     ),
     Column(
         "owner",

@@ -1,5 +1,7 @@
 """The table of workspaces: how its cells are painted, and what keys and pointer do in it."""
 
+from bisect import bisect_left
+
 from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
@@ -26,7 +28,7 @@ from PySide6.QtWidgets import (
 from typing_extensions import override
 
 from sweeper_gui.core.outcome import Result
-from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS, DOUBT_WORDS, STATUS_WORDS, status_words
+from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS, DOUBT_WORDS, STATUS_WORDS, Column, status_words
 from sweeper_gui.ui.entry import Entry
 from sweeper_gui.ui.theme import Look
 from sweeper_gui.ui.workspace_model import ENTRY_ROLE, WorkspaceModel
@@ -222,6 +224,13 @@ def words_area(option: QStyleOptionViewItem) -> QRect:
     return inner(option).adjusted(_ICON + 6, 0, 0, 0)
 
 
+def _nearest(rows: list[int], to: int) -> int:
+    """The one of these ascending rows that is nearest to a row; of two, the later, which moves up into its place."""
+    at = bisect_left(rows, to)
+    around = rows[max(0, at - 1) : at + 1]
+    return min(reversed(around), key=lambda row: abs(row - to))
+
+
 def _tint(colour: str) -> QColor:
     tint = QColor(colour)
     tint.setAlpha(90)
@@ -273,6 +282,7 @@ class WorkspaceTable(QTableView):
         self._empty_title = ""
         self._empty_words = ""
         self._anchor: tuple[bytes, int] | None = None
+        self._leaving = False
         self.setModel(model)
         self.setAccessibleName("Workspaces")
         self._set_up()
@@ -280,6 +290,8 @@ class WorkspaceTable(QTableView):
         self._delegates = self._dress_cells()
         model.layoutAboutToBeChanged.connect(self._remember_place)
         model.layoutChanged.connect(self._return_to_place)
+        model.leaving.connect(self._prepare_for_leaving)
+        model.left.connect(self._rows_have_left)
         look.changed.connect(self._repaint_all)
 
     def _repaint_all(self) -> None:
@@ -322,10 +334,14 @@ class WorkspaceTable(QTableView):
         header = TableHeader(self._look, self)
         self.setHorizontalHeader(header)
         for number, column in enumerate(COLUMNS):
-            self.setColumnWidth(number, column.width)
+            self.setColumnWidth(number, max(column.width, self._needed(column)))
         header.setSectionResizeMode(COLUMN_OF["check"], QHeaderView.ResizeMode.Fixed)
         self.setSortingEnabled(True)
         self.sortByColumn(COLUMN_OF["size"], Qt.SortOrder.DescendingOrder)
+
+    def _needed(self, column: Column) -> int:
+        """How wide the column's longest usual text is in this font, in pixels."""
+        return self.fontMetrics().horizontalAdvance(column.widest) + _PAD + _RIGHT_PAD if column.widest else 0
 
     def _dress_cells(self) -> list[CellDelegate]:
         delegates: dict[str, CellDelegate] = {
@@ -398,7 +414,35 @@ class WorkspaceTable(QTableView):
 
     # --- staying in place while rows move ---------------------------------------------------------------------------
 
+    def _prepare_for_leaving(self, names: frozenset[bytes]) -> None:
+        """What is seen stays where it is, and the keyboard next to where it was, while rows leave around them."""
+        stay = [row for row, entry in enumerate(self._model.shown_entries) if entry.row.name not in names]
+        current = self._model.entry_at(self.currentIndex())
+        # Not marked: what is marked can be removed, and nobody has marked this one.
+        if current is not None and current.row.name in names and stay:
+            near = self._model.index(_nearest(stay, self.currentIndex().row()), self.currentIndex().column())
+            self.selectionModel().setCurrentIndex(near, self.selectionModel().SelectionFlag.NoUpdate)
+        self._anchor = self._first_to_stay(stay)
+        self._leaving = True
+
+    def _first_to_stay(self, stay: list[int]) -> tuple[bytes, int] | None:
+        top = self.rowAt(0)
+        if not stay or top < 0:
+            return None
+        at = bisect_left(stay, top)
+        row = stay[min(at, len(stay) - 1)]
+        height = self.viewport().height()
+        place = min(max(self.visualRect(self._model.index(row, 1)).top(), -_ROW_HEIGHT), height - _ROW_HEIGHT)
+        return self._model.shown_entries[row].row.name, place
+
+    def _rows_have_left(self) -> None:
+        self._leaving = False
+        self.updateGeometries()
+        self._return_to_place()
+
     def _remember_place(self) -> None:
+        if self._leaving:
+            return  # the place is known already, and rows that leave only pass the end
         current = self.currentIndex()
         entry = self._model.entry_at(current)
         top = self.visualRect(current).top()
@@ -406,7 +450,7 @@ class WorkspaceTable(QTableView):
         self._anchor = (entry.row.name, top) if entry is not None and visible else None
 
     def _return_to_place(self) -> None:
-        if self._anchor is None:
+        if self._anchor is None or self._leaving:
             return
         name, top = self._anchor
         position = self._model.position(name)

@@ -108,6 +108,9 @@ class WorkspaceModel(QAbstractTableModel):
     selection_changed = Signal()
     #: a tuple of `Lost`: the volume or the registry took these out of the selection
     selection_lost = Signal(object)
+    #: these names, a frozenset, are about to leave the lines; and now they have
+    leaving = Signal(object)
+    left = Signal()
 
     def __init__(self, parent: QObject | None = None, clock: Callable[[], float] = time.time) -> None:
         super().__init__(parent)
@@ -557,7 +560,11 @@ class WorkspaceModel(QAbstractTableModel):
     def _hide(self, entries: list[Entry]) -> None:
         if not entries:
             return
-        positions = sorted(self._position[entry.row.name] for entry in entries)
+        self.leaving.emit(frozenset(entry.row.name for entry in entries))
+        self._take_out(sorted(self._position[entry.row.name] for entry in entries))
+        self.left.emit()
+
+    def _take_out(self, positions: list[int]) -> None:
         ranges = _ranges(positions)
         if len(ranges) > _MAX_RANGES:
             # One move of all of them to the end and one removal, in place of a removal for every gap.

@@ -3,9 +3,9 @@ import threading
 import time
 import weakref
 
-from PySide6.QtCore import QObject, QPoint
+from PySide6.QtCore import QObject, QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from sweeper_gui.core.outcome import Outcome, Result
@@ -13,6 +13,7 @@ from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import SweepProgress, TreeProgress
 from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS
 from sweeper_gui.ui.garbage import collect_due, collected_here
+from sweeper_gui.ui.row_filter import RowFilter
 from sweeper_gui.ui.table import WorkspaceTable
 from sweeper_gui.ui.theme import Look, Mode
 from sweeper_gui.ui.widgets.banner import BannerArea, Notice, Remedy
@@ -170,3 +171,87 @@ def test_garbage_is_collected_in_the_windows_thread_only(qapp: QApplication) -> 
         assert gone() is None
     assert gc.isenabled()
     assert threads == {threading.get_ident()}
+
+
+def test_a_message_that_counts_keeps_its_buttons_and_their_focus(look: Look, qtbot: QtBot) -> None:
+    window = QWidget()
+    lines = QVBoxLayout(window)
+    first, last = QPushButton("before"), QPushButton("after")
+    area = BannerArea(look)
+    for part in (first, area, last):
+        lines.addWidget(part)
+    qtbot.addWidget(window)
+    window.show()
+    done: list[int] = []
+
+    def counted(number: int) -> Notice:
+        return Notice(
+            "warning", f"silent for {number} s", "", (Remedy("Do", lambda: done.append(number)),), lasting=True
+        )
+
+    area.say("a", counted(1))
+    [button] = area.findChildren(QPushButton)
+    qtbot.waitUntil(button.isVisible)
+    button.setFocus()
+    QTest.mousePress(button, Qt.MouseButton.LeftButton)
+    area.say("a", counted(2))
+    area.say("b", Notice("error", "worse", "", (Remedy("Mend", lambda: None),)))  # stands above it
+    assert window.focusWidget() is button
+    QTest.mouseRelease(button, Qt.MouseButton.LeftButton)
+    assert done == [2]
+    assert "silent for 2 s" in {label.text() for label in area.findChildren(QLabel)}
+    order = []
+    qtbot.waitUntil(lambda: all(part.isVisible() for part in area.findChildren(QPushButton)))
+    first.setFocus()
+    for _ in range(5):
+        order.append(window.focusWidget())
+        QTest.keyClick(window.focusWidget(), Qt.Key.Key_Tab)
+    labels = [part.text() or part.accessibleName() for part in order if isinstance(part, QPushButton)]
+    assert labels == ["before", "Mend", "Dismiss this message", "Do", "after"]
+
+
+def at_the_top(table: WorkspaceTable, model: WorkspaceModel, row: int = 0) -> bytes:
+    return model.shown_entries[table.rowAt(1) + row].row.name
+
+
+def hundred(model: WorkspaceModel, table: WorkspaceTable) -> None:
+    model.apply(orphan(b"w%03d" % n, 10_000 - n, inode=n + 1) for n in range(300))
+    model.settle()
+    table.doItemsLayout()
+    table.verticalScrollBar().setValue(28 * 100)
+
+
+def test_rows_that_leave_do_not_move_what_is_seen(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:
+    table = shown_table(model, look, qtbot)
+    hundred(model, table)
+    table.setCurrentIndex(model.index(102, 1))
+    assert at_the_top(table, model) == b"w100"
+    model.apply([], gone=[b"w%03d" % n for n in range(0, 300, 2) if n != 100])  # the current one too
+    assert at_the_top(table, model) == b"w100"
+    assert model.shown_entries[table.currentIndex().row()].row.name == b"w103"
+    assert not table.marked_entries()
+    table.doItemsLayout()
+    assert at_the_top(table, model) == b"w100"
+
+
+def test_a_filter_that_hides_the_current_row_stays_where_it_was(
+    model: WorkspaceModel, look: Look, qtbot: QtBot
+) -> None:
+    table = shown_table(model, look, qtbot)
+    hundred(model, table)
+    table.setCurrentIndex(model.index(104, 1))
+    model.set_filter(RowFilter(search="1"))
+    assert at_the_top(table, model) == b"w100"
+    assert model.shown_entries[table.currentIndex().row()].row.name == b"w104"
+    model.set_filter(RowFilter(search="5"))
+    assert model.shown_entries[table.currentIndex().row()].row.name == b"w105"
+    assert table.viewport().rect().contains(table.visualRect(table.currentIndex()).center())
+    model.set_filter(RowFilter(search="nothing of the kind"))
+    assert not table.currentIndex().isValid()
+
+
+def test_an_age_of_minutes_fits_in_its_column(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:
+    table = shown_table(model, look, qtbot)
+    room = table.columnWidth(COLUMN_OF["change"]) - 22
+    for words in ("59 minutes ago", "10 minutes ago", "~ 59 minutes ago"):
+        assert table.fontMetrics().horizontalAdvance(words) <= room

@@ -908,7 +908,7 @@ def mnemonics(window: MainWindow) -> list[str]:
     """Every letter that Alt reaches something with now, in the window and its menu bar."""
     texts = [action.text() for action in window.menuBar().actions()]
     texts += [button.text() for button in window.findChildren(QAbstractButton) if button.isVisible()]
-    texts += [label.text() for label in window.findChildren(QLabel) if label.isVisible() and label.buddy()]
+    texts += [label.text() for label in window.findChildren(QLabel) if label.isVisible() and label.buddy() is not None]
     return [key for text in texts if (key := QKeySequence.mnemonic(text).toString())]
 
 
