@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -12,11 +13,18 @@ from sweeper_gui.core.units import age_text, count_text, size_text
 from sweeper_gui.ui.columns import RESULT_WORDS
 from sweeper_gui.ui.plain_text import shown
 
+#: How the engine begins the reason of what a dry run would have done.
+_WOULD = {
+    Result.REMOVED: "dry run: would be removed",
+    Result.SET_ASIDE: "dry run: would be set aside",
+}
+_VERBS = {Result.REMOVED: "remove", Result.SET_ASIDE: "set aside"}
+
 
 def headline(report: Report, doing: str) -> str:
-    """How it went: 'Swept 9 of 10', 'Sweep cancelled', 'Sweep stopped'."""
+    """How it went: 'Sweep done', 'Sweep cancelled', 'Dry run: would remove 7, would set aside 3'."""
     if report.dry_run:
-        return f"{doing}: dry run, nothing was changed"
+        return f"Dry run: {_would_words(report)}"
     words = {Ending.DONE: "done", Ending.CANCELLED: "cancelled", Ending.STOPPED: "stopped"}[report.ending]
     # That a cancelled one is half done is no problem of its own: `whereabouts` tells of it.
     expected = Result.PARTLY_REMOVED if report.ending is Ending.CANCELLED else None
@@ -26,9 +34,9 @@ def headline(report: Report, doing: str) -> str:
 
 def counts(report: Report) -> str:
     """One phrase per kind of outcome, in the order of gravity."""
-    parts = []
+    parts = ["nothing was changed"] if report.dry_run else []
     for result in Result:
-        number = report.count(result)
+        number = sum(outcome.result is result and not would_be(outcome, report) for outcome in report.outcomes)
         if number:
             parts.append(f"{count_text(number)} {RESULT_WORDS[result].lower()}")
     if report.untouched:
@@ -36,15 +44,44 @@ def counts(report: Report) -> str:
     return ", ".join(parts) or "nothing was done"
 
 
-def totals(report: Report) -> str:
-    """What was freed, how long it took, what remains."""
+def totals(report: Report, doing: str) -> str:
+    """What was freed, how long it took, what remains; of what is no sweep, only how long it took."""
     parts = []
-    if not report.dry_run:
+    sweep = doing == "Sweep"
+    if sweep and not report.dry_run:
         parts.append(f"{size_text(report.bytes_freed)} freed")
     parts.append(f"in {age_text(report.seconds)}")
     number = report.remaining_orphans
-    parts.append(f"{count_text(number)} orphan{'' if number == 1 else 's'} remain{'s' if number == 1 else ''}")
+    if sweep:
+        parts.append(f"{count_text(number)} orphan{'' if number == 1 else 's'} remain{'s' if number == 1 else ''}")
     return " · ".join(parts)
+
+
+def would_be(outcome: Outcome, report: Report) -> Result | None:
+    """What would have become of it, where a dry run only tried; None where it was not tried, or would be skipped."""
+    if not report.dry_run:
+        return None
+    if outcome.done:
+        return outcome.result
+    return next((result for result, words in _WOULD.items() if outcome.reason.startswith(words)), None)
+
+
+def outcome_words(outcome: Outcome, report: Report) -> str:
+    """'Removed'; 'Would be removed' after a dry run."""
+    would = would_be(outcome, report)
+    return f"Would be {RESULT_WORDS[would].lower()}" if would else RESULT_WORDS[outcome.result]
+
+
+def _outcome_key(outcome: Outcome, report: Report) -> str:
+    would = would_be(outcome, report)
+    return f"would be {would.value}" if would else outcome.result.value
+
+
+def _would_words(report: Report) -> str:
+    would = Counter(would_be(outcome, report) for outcome in report.outcomes)
+    parts = [f"would {_VERBS[result]} {count_text(would[result])}" for result in _WOULD if would[result]]
+    words = ", ".join(parts) or "nothing would be swept"
+    return f"{words} (cancelled)" if report.ending is Ending.CANCELLED else words
 
 
 def whereabouts(report: Report) -> str:
@@ -71,13 +108,16 @@ def outcome_reason(outcome: Outcome) -> str:
 
 def report_text(report: Report, doing: str) -> str:
     """The whole report as plain text."""
-    lines = [headline(report, doing), counts(report), totals(report)]
+    lines = [headline(report, doing), counts(report), totals(report, doing)]
     lines += [line for line in (shown(report.problem), whereabouts(report)) if line]
     lines.append("")
     for outcome in report.outcomes:
         reason = outcome_reason(outcome)
         freed = size_text(outcome.bytes_freed)
-        lines.append(f"{outcome.result.value}\t{visible(outcome.name)}\t{freed}" + (f"\t{reason}" if reason else ""))
+        lines.append(
+            f"{outcome_words(outcome, report).lower()}\t{visible(outcome.name)}\t{freed}"
+            + (f"\t{reason}" if reason else "")
+        )
     lines += [f"untouched\t{visible(name)}" for name in report.untouched]
     return "\n".join(lines) + "\n"
 
@@ -85,7 +125,8 @@ def report_text(report: Report, doing: str) -> str:
 def report_csv(report: Report) -> str:
     """The outcomes as CSV, safe to open in a spreadsheet program."""
     cells = [
-        (visible(o.name), o.result.value, o.bytes_freed, o.entries_removed, outcome_reason(o)) for o in report.outcomes
+        (visible(o.name), _outcome_key(o, report), o.bytes_freed, o.entries_removed, outcome_reason(o))
+        for o in report.outcomes
     ]
     cells += [(visible(name), "untouched", 0, 0, "") for name in report.untouched]
     return _csv(("name", "outcome", "bytes_freed", "entries_removed", "reason"), cells)

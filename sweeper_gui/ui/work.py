@@ -232,7 +232,8 @@ class Work:
 
     async def _run_confirmed(self, confirmed: Confirmed) -> None:
         options = self._window.options
-        self._window.model.begin_sweep(candidate.name for candidate in confirmed.plan.candidates)
+        if not options.dry_run:  # which takes nothing from the volume and leaves the rows as they are
+            self._window.model.begin_sweep(candidate.name for candidate in confirmed.plan.candidates)
         request = Sweep(confirmed.plan, confirmed.digest, dry_run=options.dry_run, impact=options.impact)
         await self._change(request, "Sweep")
 
@@ -243,7 +244,7 @@ class Work:
         if isinstance(result, Swept):
             if not result.report.dry_run:
                 self._tasks.start(self._scan_new())
-            self._window.model.show_outcomes(result.report.outcomes if isinstance(request, Sweep) else ())
+                self._window.model.show_outcomes(result.report.outcomes if isinstance(request, Sweep) else ())
             self._window.refresh()
             await self._show_report(ReportView(result.report, doing, note))
 

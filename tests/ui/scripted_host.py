@@ -304,16 +304,18 @@ class ScriptedHost:
         if special is not None:
             return special
         removed = candidate.treatment is Treatment.REMOVE
-        if not dry_run:
-            self.rows.pop(candidate.name, None)
-            self._gone.append(candidate.name)
+        if dry_run:
+            words = "removed" if removed else "set aside"
+            return Outcome(candidate.name, Result.SKIPPED, f"dry run: would be {words}")
+        self.rows.pop(candidate.name, None)
+        self._gone.append(candidate.name)
         usage = candidate.usage
         return Outcome(
             candidate.name,
             Result.REMOVED if removed else Result.SET_ASIDE,
             "",
             usage.entries if removed else 0,
-            usage.allocated if removed and not dry_run else 0,
+            usage.allocated if removed else 0,
         )
 
     def _end_sweep(self, sweeping: _Sweeping) -> None:

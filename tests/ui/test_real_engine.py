@@ -20,6 +20,7 @@ from sweeper_gui.ui import controller as controller_module
 from sweeper_gui.ui.controller import EnginePhase
 from sweeper_gui.ui.plan_choice import all_set_aside
 from sweeper_gui.ui.prompts import Confirmed, QuitChoice, SweepQuestion, TrashAct, TrashChoice
+from sweeper_gui.ui.report_words import counts, headline, outcome_words
 from tests.support.slowfs import slow_volume
 from tests.support.trees import fingerprint
 from tests.support.volume import FakeVolume
@@ -98,6 +99,25 @@ def test_nothing_is_written_before_the_first_sweep(play_for_real: PlayForReal, v
     play_for_real(settings_of(volume), scene)
     assert fingerprint(volume.root) == before
     assert not (volume.root.parent / ".sweeper-workspaces").exists()
+
+
+def test_a_dry_run_says_what_it_would_do_and_leaves_the_rows(play_for_real: PlayForReal, volume: FakeVolume) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        stage.prompts.confirm = as_shown
+        stage.window.bottom.dry_run.setChecked(True)
+        stage.window.actions_["select_orphans"].trigger()
+        stage.window.actions_["sweep"].trigger()
+        await until(lambda: stage.prompts.reports)
+        report = stage.prompts.reports[0].report
+        assert headline(report, "Sweep") == "Dry run: would remove 3, would set aside 1"
+        assert counts(report) == "nothing was changed"
+        words = {outcome.name: outcome_words(outcome, report) for outcome in report.outcomes}
+        assert (words[b"gone-1"], words[b"strange"]) == ("Would be removed", "Would be set aside")
+        assert not [entry for entry in stage.model.shown_entries if entry.outcome is not None]
+        assert len(stage.model.chosen().names) == 4
+
+    play_for_real(settings_of(volume), scene)
 
 
 def test_what_was_set_aside_is_restored_from_the_trash(play_for_real: PlayForReal, volume: FakeVolume) -> None:

@@ -154,8 +154,11 @@ def test_a_headline_never_calls_a_failure_a_success() -> None:
     assert headline(Report("s", ()), "Sweep") == "Sweep done"
     assert headline(Report("s", (bad,)), "Sweep") == "Sweep done, 1 with problems"
     assert headline(Report("s", (), Ending.STOPPED), "Sweep") == "Sweep stopped"
-    assert headline(Report("s", (), dry_run=True), "Sweep") == "Sweep: dry run, nothing was changed"
-    assert totals(Report("s", (), remaining_orphans=1, seconds=2.0)) == "0 Bytes freed · in 2 s · 1 orphan remains"
+    assert headline(Report("s", (), dry_run=True), "Sweep") == "Dry run: nothing would be swept"
+    assert totals(Report("s", (), remaining_orphans=1, seconds=2.0), "Sweep") == (
+        "0 Bytes freed · in 2 s · 1 orphan remains"
+    )
+    assert totals(Report("s", (), seconds=2.0), "Restore") == "in 2 s"
 
 
 @given(st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name and b"/" not in name))

@@ -6,12 +6,20 @@ from PySide6.QtWidgets import QDialog, QWidget
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Ending, Report
 from sweeper_gui.core.units import count_text, size_text
-from sweeper_gui.ui.columns import RESULT_WORDS
 from sweeper_gui.ui.dialogs.base import BaseDialog
 from sweeper_gui.ui.dialogs.text_table import TextModel, TextRow, text_table
 from sweeper_gui.ui.plain_text import PlainLabel
 from sweeper_gui.ui.prompts import ReportView
-from sweeper_gui.ui.report_words import counts, headline, outcome_reason, report_text, totals, whereabouts
+from sweeper_gui.ui.report_words import (
+    counts,
+    headline,
+    outcome_reason,
+    outcome_words,
+    report_text,
+    totals,
+    whereabouts,
+    would_be,
+)
 from sweeper_gui.ui.table import RESULT_SIGNS
 from sweeper_gui.ui.theme import Look
 
@@ -29,7 +37,7 @@ class ReportDialog(BaseDialog):
         self.export = False
         self._view = view
         self.body.addWidget(PlainLabel(counts(report).capitalize(), name="Strong", wrap=True))
-        self.body.addWidget(PlainLabel(totals(report), name="Muted", wrap=True))
+        self.body.addWidget(PlainLabel(totals(report, view.doing), name="Muted", wrap=True))
         for text, name in ((report.problem, "DangerText"), (whereabouts(report), ""), (view.note, "Muted")):
             if text:
                 self.body.addWidget(PlainLabel(text, name=name, wrap=True))
@@ -63,14 +71,11 @@ def rows_of(report: Report) -> list[TextRow]:
     outcomes = sorted(report.outcomes, key=lambda outcome: not outcome.bad)
     rows = []
     for outcome in outcomes:
-        sign, colour = RESULT_SIGNS[outcome.result]
-        words = RESULT_WORDS[outcome.result]
-        if report.dry_run and outcome.done:
-            words = f"Would be {words.lower()}"
+        sign, colour = RESULT_SIGNS[would_be(outcome, report) or outcome.result]
         rows.append(
             TextRow(
                 (
-                    words,
+                    outcome_words(outcome, report),
                     visible(outcome.name),
                     size_text(outcome.bytes_freed) if outcome.bytes_freed else "",
                     count_text(outcome.entries_removed) if outcome.entries_removed else "",
