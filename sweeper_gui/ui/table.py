@@ -40,6 +40,9 @@ _ICON = 16
 _PAD = 8
 #: the header draws its sign of order in here
 _RIGHT_PAD = 14
+#: The names of so many rows decide how wide their column is, up to so many pixels.
+_SAMPLED_NAMES = 200
+_WIDEST_NAME = 300
 
 #: The icon and the name of the colour of each outcome.
 RESULT_SIGNS = {
@@ -288,6 +291,7 @@ class WorkspaceTable(QTableView):
         self._set_up()
         self._set_up_header()
         self._delegates = self._dress_cells()
+        model.rowsInserted.connect(self._fit_names)
         model.layoutAboutToBeChanged.connect(self._remember_place)
         model.layoutChanged.connect(self._return_to_place)
         model.leaving.connect(self._prepare_for_leaving)
@@ -342,6 +346,15 @@ class WorkspaceTable(QTableView):
     def _needed(self, column: Column) -> int:
         """How wide the column's longest usual text is in this font, in pixels."""
         return self.fontMetrics().horizontalAdvance(column.widest) + _PAD + _RIGHT_PAD if column.widest else 0
+
+    def _fit_names(self) -> None:
+        """Gives the names of the first rows their width, once: a name is what tells workspaces apart."""
+        self._model.rowsInserted.disconnect(self._fit_names)
+        number = COLUMN_OF["workspace"]
+        labels = (entry.row.label for entry in self._model.shown_entries[:_SAMPLED_NAMES])
+        widest = max((self.fontMetrics().horizontalAdvance(label) for label in labels), default=0)
+        self.setColumnWidth(number, max(self.columnWidth(number), min(_WIDEST_NAME, widest + _PAD + _RIGHT_PAD)))
+        self._fill_width()
 
     def _dress_cells(self) -> list[CellDelegate]:
         delegates: dict[str, CellDelegate] = {

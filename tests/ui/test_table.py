@@ -255,3 +255,14 @@ def test_an_age_of_minutes_fits_in_its_column(model: WorkspaceModel, look: Look,
     room = table.columnWidth(COLUMN_OF["change"]) - 22
     for words in ("59 minutes ago", "10 minutes ago", "~ 59 minutes ago"):
         assert table.fontMetrics().horizontalAdvance(words) <= room
+
+
+def test_names_get_the_width_that_they_need(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:
+    table = shown_table(model, look, qtbot)
+    name = "50039fe7-2ddf-4a02-8044-3a1b6f2c9d10"
+    model.apply([orphan(name.encode(), 1_000)])
+    column = COLUMN_OF["workspace"]
+    assert table.columnWidth(column) > table.fontMetrics().horizontalAdvance(name)
+    table.setColumnWidth(column, 120)
+    model.apply([orphan(name.encode() * 2, 1_000, inode=2)])
+    assert table.columnWidth(column) == 120  # a person's word counts
