@@ -227,12 +227,17 @@ class MainWindow(QMainWindow):
         actions["unpin"].setVisible(pinned)
         actions["reason"].setEnabled(one is not None)
 
+    def _before_first_listing(self) -> bool:
+        controller = self.controller
+        coming = controller.engine.phase in (EnginePhase.STARTING, EnginePhase.READY)
+        return coming and controller.scan is None and not controller.volume.error
+
     def _show_title(self) -> None:
         """The title tells how far things are, for when the window is out of sight."""
         controller = self.controller
         scan = controller.scan if controller.running(Scan) else None
-        parts = [title_words(self.doing, controller.sweep, scan, removing=controller.removing)]
-        parts.append(shown(controller.volume.root))
+        words = title_words(self.doing, controller.sweep, scan, removing=controller.removing)
+        parts = ["Starting…" if self._before_first_listing() else words, shown(controller.volume.root)]
         place = " · ".join(part for part in parts if part)
         self.setWindowTitle(f"{place} – Sweeper" if place else "Sweeper")
 

@@ -1031,3 +1031,18 @@ def test_a_binding_is_not_told_as_a_registry_that_could_not_be_read(play: Play) 
         assert stage.window.banners.notices["registry"].text.startswith("The registry is not accepted: this volume")
 
     play(host, scene)
+
+
+def test_the_title_tells_that_nothing_has_been_listed_yet(play: Play) -> None:
+    titles: list[str] = []
+
+    async def scene(stage: Stage) -> None:
+        stage.window.refresh()
+        titles.append(stage.window.windowTitle())
+        await stage.scanned()
+        stage.window.refresh()
+        titles.append(stage.window.windowTitle())
+
+    play(ScriptedHost(realistic_rows(10)), scene)
+    assert titles[0].startswith("Starting…")
+    assert titles[1].startswith("/")
