@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -174,7 +174,8 @@ class Proxy:
                 self._run(self._pass_on, self._listener.accept()[0])
 
     def _pass_on(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._target)) as server:
+        # A client that refuses a certificate, or a server that is ended, may reset instead of closing.
+        with client, suppress(ConnectionError), socket.create_connection(("127.0.0.1", self._target)) as server:
             through = 0
             while not self._ending.is_set():
                 frozen = self._freeze_after is not None and through >= self._freeze_after
