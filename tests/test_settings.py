@@ -120,7 +120,7 @@ syslog = true
     sweep = settings.sweep
     assert (sweep.max_per_sweep, sweep.max_bytes, sweep.order, sweep.impact) == (25, 20 << 30, Order.LARGEST, "gentle")
     assert (sweep.max_in_flight, sweep.max_ops_per_second, sweep.remove) == (8, 500, "set-aside")
-    assert (sweep.keep_set_aside, sweep.syslog) == (1_209_600.0, True)
+    assert (sweep.keep_set_aside, sweep.syslog) == (1_209_600.0, "auto")
 
 
 def test_without_a_file_everything_has_its_default():
@@ -188,7 +188,7 @@ def test_variables_win_over_the_file_and_flags_over_variables(config):
         ("SWEEPER_CONTROL_DIR", "/mnt/c", ("volume", "control_dir"), Path("/mnt/c")),
         ("SWEEPER_VOLUME__DEPTH", "3", ("volume", "depth"), 3),
         ("SWEEPER_VOLUME__REQUIRE_MOUNT", "yes", ("volume", "require_mount"), True),
-        ("SWEEPER_SWEEP__SYSLOG", "0", ("sweep", "syslog"), False),
+        ("SWEEPER_SWEEP__SYSLOG", "0", ("sweep", "syslog"), ""),
         ("SWEEPER_SWEEP__MAX_BYTES", "1.5GB", ("sweep", "max_bytes"), 1_500_000_000),
         ("SWEEPER_SWEEP__ORDER", "largest", ("sweep", "order"), Order.LARGEST),
         ("SWEEPER_POLICY__PROTECT", "demo-*, keep", ("policy", "protect"), ("demo-*", "keep")),
@@ -300,7 +300,11 @@ def test_paths_of_the_command_line_are_relative_to_where_it_runs(tmp_path, monke
         ("sweep", 'impact = "brutal"', "must be 'gentle', 'balanced' or 'fast'"),
         ("sweep", "max_ops_per_second = 0", "at least 1"),
         ("sweep", 'remove = "later"', "must be 'now' or 'set-aside'"),
-        ("sweep", 'syslog = "on"', "true or false"),
+        ("sweep", 'syslog = "on"', "must be true, false, "),
+        ("sweep", 'syslog = "/dev/../log"', "must not contain '..'"),
+        ("sweep", "syslog = 1", "must be true, false, "),
+        ("sweep", 'ticket_pattern = "("', "is not a regular expression"),
+        ("sweep", 'plan_max_age = "soon"', "is not a duration"),
     ],
 )
 def test_a_bad_value_names_key_value_file_and_line(config, section, line, message):

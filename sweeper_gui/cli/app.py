@@ -12,7 +12,7 @@ from sweeper_gui.cli import commands
 from sweeper_gui.cli.codes import Code, Refusal
 from sweeper_gui.cli.demo import show_demo
 from sweeper_gui.cli.invocation import Invocation
-from sweeper_gui.cli.options import Json, Yes, duration, size, with_common_options
+from sweeper_gui.cli.options import Json, Ticket, Yes, duration, moment, size, with_common_options
 from sweeper_gui.cli.output import Output
 from sweeper_gui.cli.signals import Interrupted, Signals
 from sweeper_gui.cli.window import open_window
@@ -113,7 +113,7 @@ def sweep(
         float | None,
         typer.Option(metavar="S", parser=duration, help="Wait for so many seconds first, holding nothing."),
     ] = None,
-    ticket: Annotated[str, typer.Option(metavar="TEXT", help="Recorded in the log of the sweep.")] = "",
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> Code:
     """Sweep the named workspaces, or the next orphans.
@@ -156,10 +156,11 @@ def trash(run: Invocation, as_json: Json = False) -> Code:
 def restore(
     run: Invocation,
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="As 'sweeper trash' shows them.")],
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> Code:
     """Put set-aside workspaces back in their place, overwriting nothing."""
-    return commands.restore(run, names, as_json)
+    return commands.restore(run, names, ticket, as_json)
 
 
 @app.command()
@@ -173,6 +174,7 @@ def purge(
         float | None, typer.Option(metavar="AGE", parser=duration, help="Only what was set aside so long ago: 7d.")
     ] = None,
     yes: Yes = False,
+    ticket: Ticket = "",
     as_json: Json = False,
 ) -> Code:
     """Remove for good what is set aside.
@@ -182,21 +184,41 @@ def purge(
     \b
     sweeper purge --older-than 7d --yes
     """
-    return commands.purge(run, names or (), older_than, yes, as_json)
+    return commands.purge(run, names or (), older_than, yes, ticket, as_json)
 
 
 @app.command()
 @with_common_options
-def resume(run: Invocation, yes: Yes = False, as_json: Json = False) -> Code:
+def resume(run: Invocation, yes: Yes = False, ticket: Ticket = "", as_json: Json = False) -> Code:
     """Finish what a sweep left half done."""
-    return commands.resume(run, yes, as_json)
+    return commands.resume(run, yes, ticket, as_json)
 
 
 @app.command()
 @with_common_options
-def history(run: Invocation, as_json: Json = False) -> Code:
-    """Show the past sweeps of this volume."""
-    return commands.history(run, as_json)
+def history(
+    run: Invocation,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Only what was done with these, on which evidence.")
+    ] = None,
+    sweep_id: Annotated[str, typer.Option("--sweep", metavar="ID", help="One sweep in full; its start will do.")] = "",
+    since: Annotated[
+        float | None, typer.Option(metavar="WHEN", parser=moment, help="A date, such as 2026-11-24, or an age: 7d.")
+    ] = None,
+    ticket: Annotated[str, typer.Option(metavar="TEXT", help="Only what was done for this ticket.")] = "",
+    as_json: Json = False,
+) -> Code:
+    """Show who removed what, when, and on which evidence.
+
+    From the logs on the volume, and those that went on in this user's local state when it was full. With names or
+    --sweep everything is told that the logs know, as --json always does.
+
+    \b
+    sweeper history --since 7d
+    sweeper history 6f1c9a
+    sweeper history --sweep 20261124T080211 --json
+    """
+    return commands.history(run, names or (), sweep_id, since, ticket, as_json)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +14,7 @@ from sweeper_gui.cli.invocation import Invocation
 from sweeper_gui.cli.names import names_from, read_names
 from sweeper_gui.cli.output import plain
 from sweeper_gui.cli.run import Session
+from sweeper_gui.core.audit import HistoryFilter, PastSweep
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem, TrashState
 from sweeper_gui.core.plan import Order, Plan
 from sweeper_gui.core.plan import Request as SweepRequest
@@ -132,6 +133,8 @@ def sweep(run: Invocation, options: SweepOptions) -> Code:
     """`sweeper sweep`."""
     _check(options)
     settings = run.settings()
+    if not options.dry_run:
+        _check_ticket(settings, options.ticket)
     request = _sweep_request(options, settings)
     if not options.dry_run:
         _require_consent(run, options.yes)
@@ -178,6 +181,13 @@ def _sweep_request(options: SweepOptions, settings: "Settings") -> SweepRequest:
         remove_doubtful=options.remove_doubtful,
         allow_empty=options.allow_empty,
     )
+
+
+def _check_ticket(settings: "Settings", ticket: str) -> None:
+    """The engine does too; here it is before anybody waits or is asked."""
+    problem = settings.ticket_problem(ticket)
+    if problem:
+        raise Refusal(Code.USAGE, problem, "Give it with --ticket.")
 
 
 def _require_consent(run: Invocation, yes: bool) -> None:
@@ -261,6 +271,8 @@ def _report(run: Invocation, report: Report, as_json: bool, hint: str = "", *, a
         run.output.result(*tables.report_parts(report, all_measured=all_measured))
     if report.problem:
         run.output.warning(report.problem, hint)
+    for note in report.notes:
+        run.output.warning(note)
     return code_of(report)
 
 
@@ -278,30 +290,34 @@ def trash(run: Invocation, as_json: bool) -> Code:
     return Code.DONE
 
 
-def restore(run: Invocation, names: Sequence[str], as_json: bool) -> Code:
+def restore(run: Invocation, names: Sequence[str], ticket: str, as_json: bool) -> Code:
     """`sweeper restore`."""
     settings = run.settings()
+    _check_ticket(settings, ticket)
     wanted = names_from(names, settings.volume.root)
     with run.session(settings) as session:
-        swept = session.run(messages.Restore(wanted), messages.Swept)
+        swept = session.run(messages.Restore(wanted, ticket=ticket), messages.Swept)
         return _report(run, swept.report, as_json)
 
 
-def purge(run: Invocation, names: Sequence[str], older_than: float | None, yes: bool, as_json: bool) -> Code:
+def purge(
+    run: Invocation, names: Sequence[str], older_than: float | None, yes: bool, ticket: str, as_json: bool
+) -> Code:
     """`sweeper purge`."""
     if names and older_than is not None:
         raise Refusal(Code.USAGE, "give either names or --older-than, not both")
     settings = run.settings()
+    _check_ticket(settings, ticket)
     wanted = names_from(names, settings.volume.root)
     _require_consent(run, yes)
     with run.session(settings) as session:
         age = None if wanted else older_than or 0.0
-        request = messages.Purge(wanted, age)
+        request = messages.Purge(wanted, age, ticket=ticket)
         if not yes:
             items = _purgeable(session.run(messages.ListTrash(), messages.Trash).items, wanted, age)
             if not _confirmed(run, items, "Remove {} for good?"):
                 return Code.CANCELLED if items else Code.DONE
-            request = messages.Purge(wanted, age, tuple((item.sweep_id, item.number) for item in items))
+            request = messages.Purge(wanted, age, tuple((item.sweep_id, item.number) for item in items), ticket)
         return _report(run, session.run(request, messages.Swept).report, as_json)
 
 
@@ -314,9 +330,10 @@ def _purgeable(items: Iterable[TrashItem], names: tuple[bytes, ...], older_than:
     return [item for item in whole if item.set_aside_at <= before and Doubt.UNSAVED_WORK not in item.doubts]
 
 
-def resume(run: Invocation, yes: bool, as_json: bool) -> Code:
+def resume(run: Invocation, yes: bool, ticket: str, as_json: bool) -> Code:
     """`sweeper resume`."""
     settings = run.settings()
+    _check_ticket(settings, ticket)
     _require_consent(run, yes)
     with run.session(settings) as session:
         if not yes:
@@ -324,7 +341,7 @@ def resume(run: Invocation, yes: bool, as_json: bool) -> Code:
             items = [item for item in found if item.unfinished or item.state is TrashState.REMOVING]
             if not _confirmed(run, items, "Finish {}?"):
                 return Code.CANCELLED if items else Code.DONE
-        swept = session.run(messages.Resume(), messages.Swept)
+        swept = session.run(messages.Resume(ticket), messages.Swept)
         return _report(run, swept.report, as_json)
 
 
@@ -340,15 +357,35 @@ def _confirmed(run: Invocation, items: Sequence[TrashItem], question: str) -> bo
 # --- the rest -------------------------------------------------------------------------------------------------------
 
 
-def history(run: Invocation, as_json: bool) -> Code:
+def history(
+    run: Invocation, names: Sequence[str], sweep_id: str, since: float | None, ticket: str, as_json: bool
+) -> Code:
     """`sweeper history`."""
-    with run.session(run.settings()) as session:
-        sweeps = session.run(messages.ReadHistory(), messages.History).sweeps
+    settings = run.settings()
+    wanted = HistoryFilter(names_from(names, settings.volume.root), since, ticket, sweep_id)
+    with run.session(settings) as session:
+        sweeps = _past_sweeps(session, wanted)
         if as_json:
-            run.output.document(documents.history(sweeps))
+            run.output.pieces(documents.history(sweeps))
+        elif names or sweep_id:
+            run.output.result(*(part for sweep in sweeps for part in tables.past_sweep_parts(sweep)))
         else:
             run.output.result(*tables.history_parts(sweeps))
     return Code.DONE
+
+
+def _past_sweeps(session: Session, wanted: HistoryFilter) -> Iterator[PastSweep]:
+    """Page after page: there may be years of them. The first one is there before anything is shown."""
+    page = session.run(messages.ReadHistory(wanted), messages.History)
+
+    def all_pages() -> Iterator[PastSweep]:
+        history = page
+        yield from history.sweeps
+        while history.more:
+            history = session.run(messages.ReadHistory(wanted, history.more), messages.History)
+            yield from history.sweeps
+
+    return all_pages()
 
 
 def bind(run: Invocation) -> Code:

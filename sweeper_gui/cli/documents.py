@@ -2,13 +2,15 @@
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sweeper_gui.cli.compare import Compared
+from sweeper_gui.core.audit import PastEvidence, PastSweep, PastWorkspace, Proposal, Who
 from sweeper_gui.core.names import stored
-from sweeper_gui.core.outcome import Outcome, PastSweep, Report, TrashItem
+from sweeper_gui.core.outcome import Outcome, Report, TrashItem
 from sweeper_gui.core.row import Row
 from sweeper_gui.engine.messages import Check, RegistryState, Trash, VolumeState
 
@@ -59,6 +61,7 @@ def report(done: Report) -> Document:
         "remaining_orphans": done.remaining_orphans,
         "bytes_freed": done.bytes_freed,
         "seconds": round(done.seconds, 3),
+        "notes": list(done.notes),
     }
 
 
@@ -67,9 +70,14 @@ def trash(found: Trash) -> Document:
     return {"schema": SCHEMA, "path": found.path, "items": [_trash_item(item) for item in found.items]}
 
 
-def history(sweeps: Sequence[PastSweep]) -> Document:
-    """`sweeper history`."""
-    return {"schema": SCHEMA, "sweeps": [_past_sweep(sweep) for sweep in sweeps]}
+def history(sweeps: Iterable[PastSweep]) -> Iterator[str]:
+    """`sweeper history`, in pieces: a volume may have years of it."""
+    yield f'{{\n  "schema": {SCHEMA},\n  "sweeps": ['
+    between = "\n"
+    for sweep in sweeps:
+        yield between + textwrap.indent(text_of(_past_sweep(sweep)), "    ")
+        between = ",\n"
+    yield "\n  ]\n}\n"
 
 
 def diagnosis(checks: Sequence[Check]) -> Document:
@@ -190,13 +198,66 @@ def _past_sweep(sweep: PastSweep) -> Document:
     return {
         "sweep_id": sweep.sweep_id,
         "kind": sweep.kind,
-        "started_at": time_text(sweep.started_at),
+        "started_at": time_text(sweep.started_at) if sweep.who else None,
         "ended_at": time_text(sweep.ended_at),
         "ending": sweep.ending,
-        "by": sweep.by,
-        "host": sweep.host,
+        "who": _who(sweep.who),
+        "ticket": sweep.ticket,
+        "proposed": _proposal(sweep.proposal),
+        "root": sweep.root,
         "registry": sweep.registry,
-        "evidence": sweep.evidence,
+        "options": sweep.options,
+        "clock_skew": sweep.clock_skew,
+        "version": sweep.version,
         "problem": sweep.problem,
-        "outcomes": [_outcome(outcome) for outcome in sweep.outcomes],
+        "notes": list(sweep.notes),
+        "outcomes": [_past_workspace(workspace) for workspace in sweep.workspaces],
+    }
+
+
+def _who(who: Who | None) -> Document | None:
+    if who is None:
+        return None
+    return {
+        "person": who.person,
+        "login": who.login,
+        "sudo_user": who.sudo_user,
+        "audit_user": who.audit_user,
+        "host": who.host,
+        "pid": who.pid,
+    }
+
+
+def _proposal(proposal: Proposal | None) -> Document | None:
+    if proposal is None:
+        return None
+    by = _who(proposal.by)
+    return {"who": by, "at": time_text(proposal.at), "ticket": proposal.ticket, "digest": proposal.digest}
+
+
+def _past_workspace(workspace: PastWorkspace) -> Document:
+    outcome = workspace.outcome
+    told = {**_name(workspace.name), "outcome": None} if outcome is None else _outcome(outcome)
+    return {**told, "evidence": _evidence(workspace.evidence)}
+
+
+def _evidence(evidence: PastEvidence | None) -> Document | None:
+    if evidence is None:
+        return None
+    return {
+        "number": evidence.number,
+        "set_aside_by": evidence.source or None,
+        "id": evidence.id,
+        "reason": evidence.reason,
+        "doubts": list(evidence.doubts),
+        "treatment": evidence.treatment,
+        "size_bytes": evidence.allocated,
+        "entries": evidence.entries,
+        "newest_change": time_text(evidence.newest_change),
+        "inode": evidence.inode,
+        "registry_read_at": time_text(evidence.registry_read_at),
+        "set_aside_at": time_text(evidence.set_aside_at),
+        "confirmed_read_at": time_text(evidence.confirmed_read_at),
+        "removal_at": time_text(evidence.removal_at),
+        "restored_at": time_text(evidence.restored_at),
     }

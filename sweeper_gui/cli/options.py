@@ -3,7 +3,9 @@
 import functools
 import inspect
 import math
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +24,9 @@ ControlDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where the t
 Config = Annotated[str | None, typer.Option(metavar="FILE", help="The configuration file.")]
 Json = Annotated[bool, typer.Option("--json", help="A JSON document instead of a table.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. Needed where there is no terminal.")]
+Ticket = Annotated[
+    str, typer.Option("--ticket", metavar="TEXT", help="The ticket that this is done for; kept in the log.")
+]
 
 _COMMON = {
     "root": Root,
@@ -77,6 +82,19 @@ def duration(text: str) -> float:
     if not math.isfinite(seconds):
         raise typer.BadParameter(f"'{text}' is too long")
     return seconds
+
+
+def moment(text: str) -> float:
+    """Epoch seconds, of a date or a time in ISO 8601 (UTC where it names no zone), or of so long ago."""
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return time.time() - parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is neither a date such as 2026-11-24 nor an age such as 7d") from error
 
 
 def size(text: str) -> int:

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console, RenderableType
@@ -47,6 +47,11 @@ class Output:
     def document(self, document: Document) -> None:
         """A JSON document as the result."""
         _write(self._stdout, text_of(document) + "\n")
+
+    def pieces(self, pieces: Iterable[str]) -> None:
+        """A JSON document as the result, written as it comes."""
+        for piece in pieces:
+            _write(self._stdout, piece)
 
     def result(self, *parts: RenderableType) -> None:
         """Part of the result, for people."""

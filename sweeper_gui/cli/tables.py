@@ -1,6 +1,6 @@
 """The results as people read them in a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -9,8 +9,9 @@ from sweeper_gui.cli.compare import Compared
 from sweeper_gui.cli.documents import time_text
 from sweeper_gui.cli.named_table import NamedTable
 from sweeper_gui.cli.output import plain, table
+from sweeper_gui.core.audit import PastSweep, PastWorkspace
 from sweeper_gui.core.names import visible
-from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result, TrashItem
+from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem
 from sweeper_gui.core.plan import Candidate, Order, Plan, in_order
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.row import Row
@@ -252,28 +253,89 @@ def _expiry(item: TrashItem, now: float) -> str:
     return f"in {age_text(left)}" if left > 0 else "expired"
 
 
-def history_parts(sweeps: Sequence[PastSweep]) -> list[RenderableType]:
+def history_parts(sweeps: Iterable[PastSweep]) -> list[RenderableType]:
     """Past sweeps, one line each."""
-    if not sweeps:
-        return [Text("No sweep has been recorded on this volume.")]
     made = NamedTable("STARTED", "KIND", "ENDING", "FREED", right=("FREED",), names="SWEEP", reasons="WHAT")
+    empty = True
     for sweep in sweeps:
+        empty = False
         counts = ", ".join(
             f"{count_text(number)} {result}"
             for result in Result
             if (number := sum(outcome.result is result for outcome in sweep.outcomes))
         )
-        who = f"by {sweep.by} on {sweep.host}" if sweep.host else f"by {sweep.by}"
-        what = "; ".join(part for part in (counts, who if sweep.by else "", sweep.problem) if part)
         made.add(
             visible(sweep.sweep_id),
-            what,
-            time_text(sweep.started_at) or "",
+            "; ".join(part for part in (counts, *_on_whose_word(sweep), sweep.problem, *sweep.notes) if part),
+            (time_text(sweep.started_at) or "") if sweep.who else "",
             plain(sweep.kind),
             plain(sweep.ending or "unfinished", style="" if sweep.ending is Ending.DONE else "yellow"),
             size_text(sum(outcome.bytes_freed for outcome in sweep.outcomes)),
         )
-    return [made]
+    return [Text("No such sweep has been recorded.")] if empty else [made]
+
+
+def _on_whose_word(sweep: PastSweep) -> Iterator[str]:
+    if sweep.who:
+        yield f"by {sweep.who} on {sweep.who.host}"
+    if sweep.proposal:
+        yield f"proposed by {sweep.proposal}"
+    if sweep.ticket:
+        yield f"ticket {sweep.ticket}"
+
+
+def past_sweep_parts(sweep: PastSweep) -> list[RenderableType]:
+    """One past sweep with everything that its log knows."""
+    made: list[RenderableType] = [plain(f"{sweep.kind or 'unknown'} {visible(sweep.sweep_id)}", style="bold")]
+    made += [plain(f"  {title:<10} {text}") for title, text in _facts(sweep) if text]
+    workspaces = NamedTable("OUTCOME", "SIZE", "ENTRIES", right=("SIZE", "ENTRIES"))
+    for workspace in sweep.workspaces:
+        result, evidence = workspace.outcome and workspace.outcome.result, workspace.evidence
+        known = evidence is not None and evidence.allocated is not None
+        workspaces.add(
+            visible(workspace.name),
+            "; ".join(part for part in _told_of(workspace) if part),
+            Text(result, style=_RESULT_STYLES[result]) if result else Text("unfinished", style="yellow"),
+            size_text(evidence.allocated or 0) if evidence and known else "",
+            count_text(evidence.entries or 0) if evidence and known else "",
+        )
+    return [*made, workspaces, ""] if sweep.workspaces else [*made, ""]
+
+
+def _facts(sweep: PastSweep) -> Iterator[tuple[str, str]]:
+    if sweep.who:
+        ending = f", {sweep.ending} at {time_text(sweep.ended_at)}" if sweep.ending else ""
+        yield "when", f"{time_text(sweep.started_at)}{ending}"
+        yield "who", f"{sweep.who} on {sweep.who.host} (process {sweep.who.pid}), Sweeper {sweep.version}"
+    yield "ticket", sweep.ticket
+    if sweep.proposal:
+        yield "proposed", f"by {sweep.proposal} at {time_text(sweep.proposal.at)}"
+    yield "volume", sweep.root
+    yield "registry", sweep.registry
+    yield "options", ", ".join(f"{name} {value}" for name, value in sweep.options.items() if value)
+    if abs(sweep.clock_skew) >= 1:
+        yield "clocks", f"the volume's was {sweep.clock_skew:+.0f} s from this host's"
+    yield "problem", sweep.problem
+    for note in sweep.notes:
+        yield "note", note
+
+
+def _told_of(workspace: PastWorkspace) -> Iterator[str]:
+    """How it ended, and then the evidence that it was taken on."""
+    if workspace.outcome:
+        yield _outcome_reason(workspace.outcome)
+    evidence = workspace.evidence
+    if evidence is None:
+        return
+    if evidence.source:
+        yield f"set aside by sweep {evidence.source}"
+    if evidence.allocated is None:
+        return
+    yield f"evidence: {evidence.reason}{_doubts(evidence.doubts)}"
+    yield f"newest change {time_text(evidence.newest_change)}"
+    yield f"registry read {time_text(evidence.registry_read_at)}"
+    if evidence.confirmed_read_at is not None:
+        yield f"confirmed by a read at {time_text(evidence.confirmed_read_at)}"
 
 
 def diagnosis(checks: Sequence[Check]) -> RenderableType:

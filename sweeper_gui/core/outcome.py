@@ -63,6 +63,8 @@ class Report(msgspec.Struct, frozen=True):
     remaining_orphans: int = 0
     seconds: float = 0.0
     dry_run: bool = False
+    #: what went wrong beside the run, such as that it could not be forwarded to syslog
+    notes: tuple[str, ...] = ()
 
     @property
     def bytes_freed(self) -> int:
@@ -100,23 +102,4 @@ class TrashItem(msgspec.Struct, frozen=True):
     reason: str = ""
     doubts: tuple[str, ...] = ()
     unfinished: bool = False
-    problem: str = ""
-
-
-class PastSweep(msgspec.Struct, frozen=True):
-    """One run as its log tells it; `kind` is sweep, restore, purge, resume or bind, `evidence` the reason a name.
-
-    `ended_at` is None where the log does not say that it ended.
-    """
-
-    sweep_id: str
-    started_at: float
-    by: str
-    host: str
-    kind: str
-    registry: str
-    outcomes: tuple[Outcome, ...]
-    evidence: dict[str, str] = {}
-    ended_at: float | None = None
-    ending: Ending | None = None
     problem: str = ""

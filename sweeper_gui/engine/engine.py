@@ -3,12 +3,14 @@
 It knows nothing of who asks: a window over a pipe, the command line or a test in the same process.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
 from threading import Event
 
 from sweeper_gui import __version__
+from sweeper_gui.core.audit import Mandate
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Report
 from sweeper_gui.engine import messages as m
@@ -46,6 +48,10 @@ _LOOK_EVERY = 0.05
 _JUDGED_ANEW = 15.0
 #: The job that follows from that.
 _MEASURING_AGAIN = "measuring again"
+
+
+#: What to do about a ticket reference that will not do.
+TICKET_HINT = "give the ticket that this is done for, as the setting sweep.ticket_pattern wants it"
 
 
 class Engine:
@@ -261,13 +267,14 @@ class _Work:
 
         return self._on_ground("look into the trash", work)
 
-    def _start_history(self, _: m.ReadHistory) -> m.Reply:
-        def work(ground: Ground, _: Job) -> object:
-            control = Control.open_existing(ground.volume, self._settings.volume)
-            if control is None:
-                return m.History(())
-            with control:
-                return m.History(tuple(past_sweeps(control, ground)))
+    def _start_history(self, request: m.ReadHistory) -> m.Reply:
+        def work(ground: Ground, job: Job) -> object:
+            with contextlib.ExitStack() as stack:
+                control = Control.open_existing(ground.volume, self._settings.volume)
+                if control is not None:
+                    stack.enter_context(control)
+                history = m.History(*past_sweeps(control, ground, request.wanted, before=request.before))
+            return m.Failure("cancelled", "cancelled") if job.cancel.is_set() else history
 
         return self._on_ground("look at the history", work)
 
@@ -289,12 +296,15 @@ class _Work:
         plan = request.plan
         if plan.digest != request.digest:
             return m.Failure("usage", "the plan is not the one that was confirmed", "make the plan again")
-        options = {"order": plan.order, "cap": str(plan.cap), "explicit": str(plan.explicit), "ticket": request.ticket}
+        problem = None if request.dry_run else self._ticket_refusal(request.ticket)
+        if problem is not None:
+            return problem
+        mandate = Mandate(request.ticket)
 
         def run(ground: Ground, progress: Progress) -> Report:
             if request.dry_run:
                 return rehearse(ground, plan, progress)
-            return run_sweep(ground, plan, progress, options)
+            return run_sweep(ground, plan, progress, _options(request), mandate)
 
         progress = Progress(len(plan.chosen), sum(candidate.usage.entries for candidate in plan.chosen))
         names = frozenset(candidate.name for candidate in plan.candidates)
@@ -309,21 +319,35 @@ class _Work:
             return m.Failure("usage", "nothing is named to be restored", "name what the trash shows")
 
         def run(ground: Ground, progress: Progress) -> Report:
-            return reclaim.restore(ground, request.names, progress, items=request.items or None)
+            mandate = Mandate(request.ticket)
+            return reclaim.restore(ground, request.names, progress, items=request.items or None, mandate=mandate)
 
-        return self._change("restore", run, Progress(len(request.items or request.names), 0))
+        return self._ticket_refusal(request.ticket) or self._change(
+            "restore", run, Progress(len(request.items or request.names), 0)
+        )
 
     def _start_purge(self, request: m.Purge) -> m.Reply:
         if not request.names and not request.items and request.older_than is None:
             return m.Failure("usage", "nothing is named to be purged", "name what the trash shows, or give an age")
 
         def run(ground: Ground, progress: Progress) -> Report:
-            return reclaim.purge(ground, request.names, request.older_than, progress, items=request.items or None)
+            items, mandate = request.items or None, Mandate(request.ticket)
+            return reclaim.purge(ground, request.names, request.older_than, progress, items=items, mandate=mandate)
 
-        return self._change("purge", run, Progress(len(request.items or request.names), 0))
+        return self._ticket_refusal(request.ticket) or self._change(
+            "purge", run, Progress(len(request.items or request.names), 0)
+        )
 
-    def _start_resume(self, _: m.Resume) -> m.Reply:
-        return self._change("resume", reclaim.resume, Progress(0, 0))
+    def _start_resume(self, request: m.Resume) -> m.Reply:
+        def run(ground: Ground, progress: Progress) -> Report:
+            return reclaim.resume(ground, progress, mandate=Mandate(request.ticket))
+
+        return self._ticket_refusal(request.ticket) or self._change("resume", run, Progress(0, 0))
+
+    def _ticket_refusal(self, ticket: str) -> m.Failure | None:
+        """Why nothing may be changed with this ticket reference."""
+        problem = self._settings.ticket_problem(ticket)
+        return m.Failure("usage", problem, TICKET_HINT) if problem else None
 
     def _start_bind(self, _: m.Bind) -> m.Reply:
         def work(ground: Ground, _: Job) -> object:
@@ -379,3 +403,16 @@ class _Work:
         while not all(job.ended.is_set() for job in reading):
             if time.monotonic() > deadline or cancel.wait(_LOOK_EVERY):
                 return
+
+
+def _options(request: m.Sweep) -> dict[str, str]:
+    """What was asked for, as the log keeps it."""
+    plan = request.plan
+    return {
+        "order": plan.order,
+        "cap": str(plan.cap),
+        "max_bytes": str(plan.max_bytes),
+        "explicit": str(plan.explicit),
+        "allow_empty": str(plan.allow_empty),
+        "impact": request.impact or "",
+    }

@@ -11,7 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from sweeper_gui.core.outcome import Outcome, PastSweep, Report, TrashItem
+from sweeper_gui.core.audit import HistoryFilter, PastSweep
+from sweeper_gui.core.outcome import Outcome, Report, TrashItem
 from sweeper_gui.core.plan import Plan
 from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.row import Row
@@ -91,6 +92,7 @@ class Restore(msgspec.Struct, frozen=True, tag=True):
 
     names: tuple[bytes, ...] = ()
     items: tuple[tuple[str, int], ...] = ()
+    ticket: str = ""
 
 
 class Purge(msgspec.Struct, frozen=True, tag=True):
@@ -103,14 +105,23 @@ class Purge(msgspec.Struct, frozen=True, tag=True):
     names: tuple[bytes, ...] = ()
     older_than: float | None = None
     items: tuple[tuple[str, int], ...] = ()
+    ticket: str = ""
 
 
 class Resume(msgspec.Struct, frozen=True, tag=True):
     """Finish what a sweep left half done. Result: `Swept`."""
 
+    ticket: str = ""
+
 
 class ReadHistory(msgspec.Struct, frozen=True, tag=True):
-    """Past sweeps, the newest first. Result: `History`."""
+    """Past sweeps, the newest first: those that are asked for, a page of them. Result: `History`.
+
+    `before` is the `more` of the page before.
+    """
+
+    wanted: HistoryFilter = HistoryFilter()
+    before: str = ""
 
 
 class Bind(msgspec.Struct, frozen=True, tag=True):
@@ -191,9 +202,10 @@ class Trash(msgspec.Struct, frozen=True, tag=True):
 
 
 class History(msgspec.Struct, frozen=True, tag=True):
-    """Past sweeps, the newest first."""
+    """Past sweeps, the newest first. `more` is where the next page goes on; '' where there is none."""
 
     sweeps: tuple[PastSweep, ...]
+    more: str = ""
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):

@@ -23,6 +23,7 @@ from pydantic import (
     field_validator,
 )
 
+from sweeper_gui.core.audit import ticket_problem
 from sweeper_gui.core.plan import Order
 from sweeper_gui.core.policy import Policy, Treatment
 from sweeper_gui.core.units import parse_duration, parse_size
@@ -141,6 +142,26 @@ def _patterns(value: object) -> tuple[str, ...]:
         if pattern.startswith("/") or pattern.endswith("/"):
             raise ValueError(f"'{pattern}' matches nothing: a pattern is for a name below the root, no '/' at its ends")
     return tuple(value)
+
+
+def _syslog(value: object) -> str:
+    if isinstance(value, str) and not isinstance(value, Variable) and value in ("", "auto"):
+        return value  # as it comes over the wire
+    if isinstance(value, str) and (value == "journald" or value.startswith("/")):
+        return str(_path(value)) if value.startswith("/") else value
+    try:
+        return "auto" if _switch(value) else ""
+    except ValueError:
+        raise ValueError('must be true, false, "journald", or the path of a socket such as "/dev/log"') from None
+
+
+def _expression(value: object) -> str:
+    text = _text(value)
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return text
 
 
 Duration = Annotated[float, BeforeValidator(_duration)]
@@ -326,7 +347,9 @@ class SweepSettings(_Section):
     """How much is swept at once, and how hard.
 
     `max_bytes` is allocated bytes and `max_ops_per_second` changes of the volume; both are None for no bound.
-    `keep_set_aside` is seconds.
+    `keep_set_aside` and `plan_max_age` are seconds. `syslog` is where each step is forwarded to: "" for nowhere, auto
+    for journald or else /dev/log, journald, or the absolute path of a syslog daemon's socket. `ticket_pattern` must
+    match the whole of a ticket reference. With `two_persons` only plans are swept that somebody else has proposed.
     """
 
     max_per_sweep: Annotated[Whole, Field(ge=1, le=100_000)] = 10
@@ -337,7 +360,11 @@ class SweepSettings(_Section):
     max_ops_per_second: Annotated[int | None, BeforeValidator(_rate)] = None
     remove: Literal["now", "set-aside"] = "now"
     keep_set_aside: Duration = 604_800.0
-    syslog: Switch = False
+    syslog: Annotated[str, BeforeValidator(_syslog)] = ""
+    ticket_required: Switch = False
+    ticket_pattern: Annotated[str, BeforeValidator(_expression)] = ""
+    plan_max_age: Duration = 604_800.0
+    two_persons: Switch = False
 
 
 class Settings(_Section):
@@ -352,6 +379,11 @@ class Settings(_Section):
     def rules(self, pinned: frozenset[bytes] = frozenset()) -> Policy:
         """The whole policy for `judge`: the section's, with the volume's id pattern and the pinned names."""
         return msgspec.structs.replace(self.policy.policy(pinned), id_pattern=self.volume.id_pattern)
+
+    def ticket_problem(self, ticket: str) -> str:
+        """Why nothing may be changed with this ticket reference; '' where it may."""
+        sweep = self.sweep
+        return ticket_problem(ticket, pattern=sweep.ticket_pattern, required=sweep.ticket_required)
 
     def to_wire(self) -> bytes:
         """JSON with the secrets in it, for the engine's ears only."""

@@ -44,6 +44,11 @@ _RESERVE = b"reserve"
 _RESERVED_BYTES = 256 * 1024
 
 
+def is_sweep_id(name: str) -> bool:
+    """Whether a sweep of ours may be called so."""
+    return _SWEEP_ID.fullmatch(name) is not None
+
+
 class Place(msgspec.Struct, frozen=True):
     """Where a volume's control directory is or would be. `warning` says what is bad about that place."""
 
@@ -322,7 +327,7 @@ class Control:
         """The ids of all sweeps, the oldest first."""
         try:
             with self._sweeps() as sweeps:
-                return sorted(name for name in os.listdir(sweeps) if _SWEEP_ID.fullmatch(name))
+                return sorted(filter(is_sweep_id, os.listdir(sweeps)))
         except FileNotFoundError:
             return []
 

@@ -78,9 +78,14 @@ class Ground:
         """Which registries are configured."""
         return tuple(identity_of(registry) for registry in self.settings.registry)
 
+    @property
+    def local_logs(self) -> Path:
+        """Where the logs are that went on here when the volume was full, each in a directory named by its sweep."""
+        return self.state.directory / "sweeps"
+
     def log_fallback(self, sweep_id: str) -> Path:
         """Where the log of a sweep goes on when the volume is full."""
-        return self.state.directory / "sweeps" / sweep_id / "log.jsonl"
+        return self.local_logs / sweep_id / "log.jsonl"
 
     def now(self, volume_clock: float | None = None) -> Now:
         """The clocks: the host's, and the volume's where it is known."""

@@ -18,7 +18,8 @@ from threading import Lock as ThreadLock
 import msgspec
 
 from sweeper_gui import __version__
-from sweeper_gui.core.names import stored, unstored
+from sweeper_gui.core.audit import Proposal, Who
+from sweeper_gui.core.names import legible, stored, unstored
 from sweeper_gui.core.outcome import Ending, Outcome, Result
 from sweeper_gui.core.plan import Candidate
 from sweeper_gui.core.policy import Treatment
@@ -26,27 +27,33 @@ from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.control import LOG, Control, SweepDirectory
 
 SCHEMA = 1
-
-
-class Who(msgspec.Struct, frozen=True):
-    """Who runs this: the login, the user behind sudo, the host and the process."""
-
-    login: str
-    host: str
-    pid: int
-    sudo_user: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.sudo_user} (as {self.login})" if self.sudo_user else self.login
+#: What the kernel says of a process that no login has led to.
+_NOBODY_LOGGED_IN = 2**32 - 1
+#: A variable may hold anything, of any length.
+_MAX_USER = 64
 
 
 def myself() -> Who:
     """Who runs this process."""
+    host = socket.gethostname()
+    return Who(
+        _login(os.getuid()), host, os.getpid(), legible(os.environ.get("SUDO_USER", "")[:_MAX_USER]), _logged_in()
+    )
+
+
+def _login(uid: int) -> str:
     try:
-        login = pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        login = str(os.getuid())
-    return Who(login, socket.gethostname(), os.getpid(), os.environ.get("SUDO_USER", ""))
+        return str(uid)
+
+
+def _logged_in() -> str:
+    try:
+        uid = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # a kernel without auditing
+        return ""
+    return "" if uid == _NOBODY_LOGGED_IN else _login(uid)
 
 
 class Name(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,6 +82,8 @@ class Begun(msgspec.Struct, frozen=True, tag="begun"):
     registry: str
     options: dict[str, str]
     clock_skew: float = 0.0
+    ticket: str = ""
+    proposal: Proposal | None = None
     schema: int = SCHEMA
     version: str = __version__
 
@@ -165,6 +174,7 @@ class Closed(msgspec.Struct, frozen=True, tag="end"):
     bytes_freed: int
     seconds: float
     problem: str = ""
+    notes: tuple[str, ...] = ()
 
 
 Record = Begun | Intent | SetAside | Confirmed | Restoring | Removing | Ended | Closed
@@ -299,17 +309,19 @@ class ReadLog(msgspec.Struct, frozen=True):
         return {record.number: record for record in self.records if isinstance(record, Intent)}
 
 
-def read_log(sweep: SweepDirectory, fallback: Path) -> ReadLog:
+def read_log(sweep: SweepDirectory | None, fallback: Path) -> ReadLog:
     """Reads the log of a sweep, or its continuation in the local state where that tells more.
 
-    Never raises: damage is told.
+    `sweep` is None where its directory is gone. Never raises: damage is told.
     """
-    try:
-        descriptor = os.open(LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=sweep.descriptor)
-        with open(descriptor, "rb") as file:
-            there = _parsed(file.read())
-    except OSError as error:
-        there = ReadLog((), f"the log can't be read: {error.strerror}")
+    there = ReadLog((), "the sweep's directory is gone from the volume")
+    if sweep is not None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            with open(os.open(LOG, flags, dir_fd=sweep.descriptor), "rb") as file:
+                there = _parsed(file.read())
+        except OSError as error:
+            there = ReadLog((), f"the log can't be read: {error.strerror}")
     try:
         here = _parsed(fallback.read_bytes())
     except OSError:

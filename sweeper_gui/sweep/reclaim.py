@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
+from sweeper_gui.core.audit import NO_MANDATE, Mandate
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashState
 from sweeper_gui.core.verdict import Doubt, Status, Verdict
 from sweeper_gui.storage import files
@@ -32,12 +33,19 @@ Items = Collection[tuple[str, int]]
 _LOOKED_WITHIN = 2.0
 
 
-def restore(ground: Ground, names: Sequence[bytes], progress: Progress, *, items: Items | None = None) -> Report:
+def restore(
+    ground: Ground,
+    names: Sequence[bytes],
+    progress: Progress,
+    *,
+    items: Items | None = None,
+    mandate: Mandate = NO_MANDATE,
+) -> Report:
     """Puts set-aside workspaces back: the latest of each name, or exactly these items.
 
     Raises `VolumeError`, `LockHeld`.
     """
-    with open_site(ground, "restore", {"names": str(len(names))}) as site:
+    with open_site(ground, "restore", {"names": str(len(names))}, mandate=mandate) as site:
         return _Reclaim(site, progress).restore(names, items)
 
 
@@ -48,6 +56,7 @@ def purge(
     progress: Progress,
     *,
     items: Items | None = None,
+    mandate: Mandate = NO_MANDATE,
 ) -> Report:
     """Removes set-aside workspaces for good: of these names, these items, or older than so many seconds.
 
@@ -55,13 +64,13 @@ def purge(
     `Untrusted`.
     """
     options = {"names": str(len(names)), "older_than": str(older_than), "items": str(items and len(items))}
-    with open_site(ground, "purge", options) as site:
+    with open_site(ground, "purge", options, mandate=mandate) as site:
         return _Reclaim(site, progress).purge(names, older_than, items)
 
 
-def resume(ground: Ground, progress: Progress) -> Report:
+def resume(ground: Ground, progress: Progress, *, mandate: Mandate = NO_MANDATE) -> Report:
     """Finishes what runs left half done. Raises `VolumeError`, `LockHeld`, `Untrusted`."""
-    with open_site(ground, "resume", {}) as site:
+    with open_site(ground, "resume", {}, mandate=mandate) as site:
         return _Reclaim(site, progress).resume()
 
 

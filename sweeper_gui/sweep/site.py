@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
+from sweeper_gui.core.audit import NO_MANDATE, Mandate, Who
 from sweeper_gui.core.outcome import Ending, Outcome, Report
 from sweeper_gui.storage.control import Control, SweepDirectory
 from sweeper_gui.storage.lock import Lock, LockLost
@@ -15,7 +16,7 @@ from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.binding import Binding, read_binding, write_binding
 from sweeper_gui.sweep.evidence import Evidence
 from sweeper_gui.sweep.ground import Ground
-from sweeper_gui.sweep.log import Begun, Closed, Ended, Log, LogError, Record, Who, myself
+from sweeper_gui.sweep.log import Begun, Closed, Ended, Log, LogError, Record, myself
 from sweeper_gui.sweep.trash import ids_in_trash
 from sweeper_gui.sweep.users import TrashUsers
 from sweeper_gui.sweep.words import words_of
@@ -102,18 +103,25 @@ class Site:
 
 
 @contextlib.contextmanager
-def open_site(ground: Ground, kind: str, options: dict[str, str], *, allow_empty: bool = False) -> Iterator[Site]:
+def open_site(
+    ground: Ground, kind: str, options: dict[str, str], *, allow_empty: bool = False, mandate: Mandate = NO_MANDATE
+) -> Iterator[Site]:
     """Preflight for a run of this kind; the block runs with the lock held.
 
     Raises `VolumeError` and `LockHeld`; nothing on the volume outside the control directory has changed then.
     """
     with contextlib.ExitStack() as stack:
-        site = _prepared(stack, ground, kind, options, allow_empty)
+        site = _prepared(stack, ground, kind, options, allow_empty, mandate)
         yield site
 
 
 def _prepared(
-    stack: contextlib.ExitStack, ground: Ground, kind: str, options: dict[str, str], allow_empty: bool
+    stack: contextlib.ExitStack,
+    ground: Ground,
+    kind: str,
+    options: dict[str, str],
+    allow_empty: bool,
+    mandate: Mandate,
 ) -> Site:
     try:
         ground.volume.check_unchanged()
@@ -147,6 +155,8 @@ def _prepared(
                 registry=" and ".join(str(registry) for registry in ground.registries),
                 options=options,
                 clock_skew=round(probe.clock - probe.host_clock, 3),
+                ticket=mandate.ticket,
+                proposal=mandate.proposal,
             )
         )
         control.keep_reserve()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sweeper_gui.core.audit import NO_MANDATE, Mandate
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Candidate, Plan
 from sweeper_gui.core.policy import Treatment
@@ -30,13 +31,15 @@ BATCH = 10
 _LOOKED_WITHIN = 2.0
 
 
-def run_sweep(ground: Ground, plan: Plan, progress: Progress, options: dict[str, str]) -> Report:
+def run_sweep(
+    ground: Ground, plan: Plan, progress: Progress, options: dict[str, str], mandate: Mandate = NO_MANDATE
+) -> Report:
     """Runs a plan and reports one outcome per candidate that was reached.
 
     Raises `VolumeError`, `LockHeld` or `Untrusted` where the preflight fails: nothing has been touched then. Later
     trouble ends the sweep and is told in the report.
     """
-    with open_site(ground, "sweep", options, allow_empty=plan.allow_empty) as site:
+    with open_site(ground, "sweep", options, allow_empty=plan.allow_empty, mandate=mandate) as site:
         return _Sweep(site, plan, progress).run()
 
 

@@ -4,7 +4,8 @@ import base64
 import json
 
 from sweeper_gui.cli import documents
-from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result
+from sweeper_gui.core.audit import PastSweep, Who
+from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.snapshot import Session
 from sweeper_gui.core.verdict import Doubt, Status
 from sweeper_gui.engine.messages import Check, Trash
@@ -98,8 +99,8 @@ def test_trash_history_and_diagnosis_have_schemas_and_times() -> None:
     assert trash["schema"] == 1
     assert trash["items"][0]["set_aside_at"] == "2026-11-24T07:02:11Z"
     assert base64.b64decode(trash["items"][0]["name_bytes"]) == EVIL
-    past = PastSweep("s1", float(NOW), "amelie", "bastion", "sweep", "sqlite", (Outcome(b"w", Result.REMOVED),))
-    history = documents.history([past])
+    past = PastSweep("s1", float(NOW), Who("amelie", "bastion", 7), "sweep", "sqlite", (Outcome(b"w", Result.REMOVED),))
+    history = json.loads("".join(documents.history([past, past])))
     assert history["sweeps"][0]["started_at"] == "2026-11-24T08:02:11Z"
     assert history["sweeps"][0]["ended_at"] is None
     diagnosis = documents.diagnosis([Check("mount", "warning", "not mounted", "mount it")])

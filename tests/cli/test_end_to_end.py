@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pwd
 import signal
 import stat
 import subprocess
@@ -229,6 +230,49 @@ def test_what_is_set_aside_is_shown_restored_and_purged(mixed: FakeVolume, sweep
     history = sweeper("history", "--json").json["sweeps"]
     assert [sweep["kind"] for sweep in history][-2:] == ["restore", "sweep"]
     assert sweeper("history").out.count("\n") == len(history) + 1
+
+
+def test_history_tells_an_auditor_everything(mixed: FakeVolume, sweeper: CommandLine) -> None:
+    assert sweeper("sweep", "dead", "odd", "--yes", "--ticket", "OPS-123").code == 0
+    assert sweeper("purge", "odd", "--yes", "--ticket", "OPS-124").code == 0
+    purge, sweep = sweeper("history", "--json").json["sweeps"]
+    assert list(sweep) == [
+        "sweep_id", "kind", "started_at", "ended_at", "ending", "who", "ticket", "proposed", "root", "registry",
+        "options", "clock_skew", "version", "problem", "notes", "outcomes",
+    ]  # fmt: skip
+    assert (sweep["ticket"], purge["ticket"], sweep["proposed"]) == ("OPS-123", "OPS-124", None)
+    assert sweep["who"]["login"] == pwd.getpwuid(os.getuid()).pw_name
+    odd = next(outcome for outcome in sweep["outcomes"] if outcome["name"] == "odd")
+    assert (odd["outcome"], odd["evidence"]["doubts"], odd["evidence"]["treatment"]) == (
+        "set-aside", ["unexplained"], "set-aside",
+    )  # fmt: skip
+    assert odd["evidence"]["registry_read_at"] <= odd["evidence"]["confirmed_read_at"]
+    assert purge["outcomes"][0]["evidence"]["set_aside_by"] == sweep["sweep_id"]
+    assert sweeper("history", "--json", "--ticket", "OPS-124").json["sweeps"] == [purge]
+    assert sweeper("history", "--json", "--sweep", sweep["sweep_id"]).json["sweeps"] == [sweep]
+    assert sweeper("history", "--json", "--since", "2100-01-01").json["sweeps"] == []
+    assert sweeper("history", "--json", "--since", "1h").json["sweeps"] == [purge, sweep]
+    assert sweeper("history", "--since", "lately").code == 2
+    shown = sweeper("history", f"{mixed.root}/odd").out
+    assert "doubts: unexplained" in shown
+    assert " dead " not in shown
+    assert f"set aside by sweep {sweep['sweep_id']}" in shown
+    assert "ticket OPS-123" in sweeper("history").out
+
+
+@pytest.mark.parametrize("command", [("sweep",), ("restore", "odd"), ("purge", "odd"), ("resume",)])
+def test_nothing_is_changed_without_the_ticket_that_the_settings_want(
+    mixed: FakeVolume, sweeper: CommandLine, command: tuple[str, ...]
+) -> None:
+    sweeper.configure(mixed.settings(min_age="0s") + '[sweep]\nticket_required = true\nticket_pattern = "OPS-[0-9]+"\n')
+    yes = () if command[0] == "restore" else ("--yes",)
+    before = fingerprint(mixed.root.parent)
+    for given in ((), ("--ticket", "ops-1"), ("--ticket", "OPS-1\nOPS-2")):
+        ran = sweeper(*command, *yes, *given)
+        assert ran.code == 2, ran
+        assert "ticket" in ran.err
+    assert fingerprint(mixed.root.parent) == before
+    assert sweeper(*command, *yes, "--ticket", "OPS-1").code == 0
 
 
 def test_an_empty_registry_is_allowed_by_name_and_sets_aside(volume: FakeVolume, sweeper: CommandLine) -> None:

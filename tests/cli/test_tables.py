@@ -9,7 +9,8 @@ from rich.table import Table
 from sweeper_gui.cli import named_table, tables
 from sweeper_gui.cli.compare import Compared
 from sweeper_gui.cli.named_table import NamedTable
-from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result
+from sweeper_gui.core.audit import PastEvidence, PastSweep, Proposal, Who
+from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Request
 from sweeper_gui.core.snapshot import Session
 from sweeper_gui.core.verdict import Doubt, Status
@@ -112,7 +113,12 @@ def test_a_dry_run_never_reads_as_done() -> None:
 def test_nothing_that_is_shown_reaches_the_terminal_as_a_command_or_as_markup(width: int) -> None:
     nasty = row(EVIL, reason=NASTY, session=Session("x", owner=NASTY, title=NASTY))
     outcome = Outcome(EVIL, Result.FAILED, NASTY, error_count=1, errors=(NASTY,))
-    past = PastSweep(NASTY, float(NOW), NASTY, NASTY, NASTY, NASTY, (outcome,), problem=NASTY)
+    evidence = PastEvidence(EVIL, 0, NASTY, NASTY, NASTY, (NASTY,), NASTY, 1, 1, 1e30, 1, 1e30)
+    who = Who(NASTY, NASTY, 1, NASTY, NASTY)
+    past = PastSweep(
+        NASTY, float(NOW), who, NASTY, NASTY, (outcome,), (evidence,), problem=NASTY, notes=(NASTY,), root=NASTY,
+        options={NASTY: NASTY}, ticket=NASTY, proposal=Proposal(who, 1e30, NASTY),
+    )  # fmt: skip
     nasty_plan = plan(nasty, request=Request(names=(EVIL, b"\x1b]0;x\x07")))
     parts: list[RenderableType] = [
         tables.listing([nasty], NOW),
@@ -122,6 +128,7 @@ def test_nothing_that_is_shown_reaches_the_terminal_as_a_command_or_as_markup(wi
         *tables.report_parts(Report("s", (outcome,), untouched=(EVIL,))),
         *tables.trash_parts(Trash((trash_item(EVIL, by=NASTY, reason=NASTY, problem=NASTY),), NASTY), NOW),
         *tables.history_parts([past]),
+        *tables.past_sweep_parts(past),
         tables.diagnosis([Check(NASTY, "error", NASTY, NASTY)]),
     ]
     for part in parts:
@@ -149,7 +156,7 @@ def test_trash_tells_state_expiry_and_problems() -> None:
 
 def test_history_counts_what_happened() -> None:
     outcomes = (Outcome(b"a", Result.REMOVED, bytes_freed=10), Outcome(b"b", Result.REMOVED, bytes_freed=5))
-    past = PastSweep("s1", float(NOW), "amelie", "bastion", "sweep", "sqlite", outcomes, ended_at=NOW + 1.0)
+    past = PastSweep("s1", float(NOW), Who("amelie", "bastion", 7), "sweep", "sqlite", outcomes, ended_at=NOW + 1.0)
     text = rendered(tables.history_parts([past])[0])
     assert "2 removed; by amelie on bastion" in text
     assert "unfinished" in text

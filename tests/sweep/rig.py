@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweeper_gui.core.outcome import Outcome, PastSweep, Report, TrashItem
+from sweeper_gui.core.audit import PastSweep
+from sweeper_gui.core.outcome import Outcome, Report, TrashItem
 from sweeper_gui.core.plan import Plan, Request
 from sweeper_gui.core.row import Row
 from sweeper_gui.engine.book import Book
@@ -103,7 +104,7 @@ class Rig:
             control = Control.open_existing(ground.volume, ground.settings.volume)
             assert control is not None
             with control:
-                return list(past_sweeps(control, ground))
+                return list(past_sweeps(control, ground)[0])
 
     @property
     def control_dir(self) -> Path:

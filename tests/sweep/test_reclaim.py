@@ -392,7 +392,7 @@ def test_history_tells_every_run(filled: Rig) -> None:
     purge, sweep = filled.history()
     assert (purge.kind, sweep.kind) == ("purge", "sweep")
     assert sweep.ending is Ending.DONE
-    assert "session deleted" in sweep.evidence["gone-0"]
+    assert "session deleted" in sweep.evidence[0].reason
     assert [str(outcome.result) for outcome in purge.outcomes] == ["removed"]
 
 
@@ -401,4 +401,4 @@ def test_history_tells_of_a_run_that_died_what_the_log_knows(filled: Rig, cut: C
     (sweep,) = filled.history()
     assert sweep.ended_at is None
     assert "gone-0, gone-1" in sweep.problem
-    assert "session deleted" in sweep.evidence["gone-1"]
+    assert "session deleted" in sweep.evidence[1].reason

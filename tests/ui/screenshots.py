@@ -17,8 +17,9 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 from qasync import QEventLoop
 
+from sweeper_gui.core.audit import PastEvidence, PastSweep, Proposal, Who
 from sweeper_gui.core.names import visible
-from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result
+from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.plan import make_plan
 from sweeper_gui.core.row import Row
@@ -287,7 +288,20 @@ async def history(stage: Stage) -> None:
         start = now - days * DAY
         registry = "postgresql db:5432 collab"
         end = None if ending is None else start + 60
-        return PastSweep(f"s{days}", start, "mlopez", "bastion-1", kind, registry, outcomes, {}, end, ending)
+        who = Who("root", "bastion-1", 4711, "mlopez")
+        read = start - 20
+        evidence = tuple(
+            PastEvidence(
+                outcome.name, number, "", "id", "session deleted 3 Oct, owner octocat; last change 12 days ago", (),
+                "remove", 410_000_000, 18_400, start - 12 * DAY, 77, read, start, read + 30,
+            )
+            for number, outcome in enumerate(outcomes)
+        )  # fmt: skip
+        return PastSweep(
+            f"20261124T0802{days:02}.000000Z-abcdef", start, who, kind, registry, outcomes, evidence, end, ending,
+            ticket=f"OPS-{120 + days}", root="/mnt/efs/workspaces", version="0.2.0", options={"cap": "10"},
+            proposal=Proposal(Who("amelie", "laptop", 3), start - 3_600, "d") if days == 0 else None,
+        )  # fmt: skip
 
     sweeps = (
         past(0, "sweep", Ending.DONE),

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result, TrashItem, TrashState
+from sweeper_gui.core.audit import PastSweep
+from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem, TrashState
 from sweeper_gui.core.plan import Candidate, make_plan
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.row import Row

@@ -9,7 +9,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QAbstractItemModelTester, QTest
 from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QWidget
 
-from sweeper_gui.core.outcome import Ending, Outcome, PastSweep, Report, Result
+from sweeper_gui.core.audit import PastEvidence, PastSweep, Proposal, Who
+from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.plan import make_plan
 from sweeper_gui.core.policy import Treatment
@@ -19,7 +20,7 @@ from sweeper_gui.ui.dialogs.answers import DialogPrompts
 from sweeper_gui.ui.dialogs.base import open_dialogs
 from sweeper_gui.ui.dialogs.confirm import UNSEEN, ConfirmDialog
 from sweeper_gui.ui.dialogs.doctor import DoctorDialog, diagnosis_text
-from sweeper_gui.ui.dialogs.history import HistoryDialog
+from sweeper_gui.ui.dialogs.history import _TITLES, HistoryDialog
 from sweeper_gui.ui.dialogs.plan_model import Line, PlanModel, Section
 from sweeper_gui.ui.dialogs.report import ReportDialog
 from sweeper_gui.ui.dialogs.simple import PathDialog, QuestionDialog, QuitDialog, path_problem
@@ -290,14 +291,26 @@ def test_an_empty_trash_says_so(look: Look, parent: QWidget) -> None:
 
 
 def test_history_shows_the_outcomes_of_the_marked_sweep(look: Look, parent: QWidget) -> None:
+    who = Who("root", "bastion", 7, "mlopez")
     outcome = Outcome(b"calm-heron", Result.REMOVED, "", 5, 10)
+    evidence = PastEvidence(b"calm-heron", 0, reason="session deleted 3 Oct", allocated=1_000_000, newest_change=NOW)
     sweeps = (
-        PastSweep("s1", NOW, "mlopez", "bastion", "sweep", "sqlite", (outcome,), ended_at=NOW, ending=Ending.DONE),
-        PastSweep("s0", NOW - DAY, "mlopez", "bastion", "sweep", "sqlite", (), problem="the log ends in mid-line"),
-    )
-    dialog = HistoryDialog(History(sweeps), look, parent)
+        PastSweep(
+            "s1", NOW, who, "sweep", "sqlite", (outcome,), (evidence,), NOW, Ending.DONE, notes=("syslog hangs",),
+            ticket="OPS-123", proposal=Proposal(Who("amelie", "laptop", 3), NOW, "d"), options={"cap": "10"},
+        ),
+        PastSweep("s0", NOW - DAY, None, "", "", (), problem="the log ends in mid-line"),
+    )  # fmt: skip
+    dialog = HistoryDialog(History(sweeps, "s0"), look, parent)
     dialog.open()
     assert [row.cells[1] for row in dialog._outcomes.rows] == ["calm-heron"]
+    assert dialog._outcomes.rows[0].cells[4] == "1.0 MB"
+    assert "session deleted 3 Oct" in dialog._outcomes.rows[0].cells[-1]
+    cells = [dialog._table.model().index(0, column).data() for column in range(len(_TITLES))]
+    assert (cells[3], cells[4]) == ("mlopez (as root)@bastion", "OPS-123")
+    told = texts(dialog)
+    for words in ("proposed by amelie@laptop", "options: cap 10", "syslog hangs", "There are older ones"):
+        assert words in told
     dialog._table.selectRow(1)
     assert dialog._outcomes.rows == []
     assert "the log ends in mid-line" in texts(dialog)
