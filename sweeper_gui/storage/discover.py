@@ -5,12 +5,13 @@ It only reads, and ends at the first reason to leave the tree alone.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.usage import change_of
 from sweeper_gui.core.workspace import Identity
+from sweeper_gui.storage.attempts import BACK_OFF
 from sweeper_gui.storage.queue import DISCOVERING, WorkPool
 from sweeper_gui.storage.tree import Node, Tree
 from sweeper_gui.storage.walk import Tally, Walk
@@ -74,15 +75,19 @@ def discover(
     now_ns: int,
     cancel: threading.Event,
     on_done: Callable[[Discovery], None],
+    back_off: Sequence[float] = BACK_OFF,
 ) -> None:
     """Reads the whole tree `name` in the directory open as `parent_fd`, and compares it with the evidence.
 
     Not ok: any change newer than `evidence_newest_ns` (but for the top's ctime, which the setting aside has set), a top
     that is not the directory of `evidence_identity` or has another mtime, anything that can't be read, a mount or
-    another device inside. None as evidence accepts every change: for a tree whose removal has begun. `now_ns` is as
-    for `measure`. `parent_fd` stays open until `on_done` is called, exactly once, from a thread of the pool.
+    another device inside. None as evidence accepts every change: for a tree whose removal has begun. `now_ns` and
+    `back_off` are as for `measure`. `parent_fd` stays open until `on_done` is called, exactly once, from a thread of
+    the pool.
     """
-    _Discovering(pool, parent_fd, name, evidence_newest_ns, evidence_identity, now_ns, cancel, on_done).start()
+    _Discovering(
+        pool, parent_fd, name, evidence_newest_ns, evidence_identity, now_ns, cancel, on_done, back_off
+    ).start()
 
 
 class _Discovering(Walk[Directory]):
@@ -98,11 +103,12 @@ class _Discovering(Walk[Directory]):
         now_ns: int,
         cancel: threading.Event,
         on_done: Callable[[Discovery], None],
+        back_off: Sequence[float],
     ) -> None:
         newest_ns = _NOTHING_IS_NEWER if evidence_newest_ns is None else evidence_newest_ns
         super().__init__(
             pool, parent_fd, name, priority=DISCOVERING, cancel=cancel, now_ns=now_ns, newest_ns=newest_ns,
-            counters=None, strict=True,
+            counters=None, strict=True, back_off=back_off,
         )  # fmt: skip
         self._identity = evidence_identity
         self._on_done = on_done

@@ -1,7 +1,8 @@
 """The few system calls that Python's os module lacks, and the rules for opening directories on the volume.
 
 Every directory is opened through its parent's descriptor, one component at a time, and never through a link, a
-mount point or '..': what was swapped meanwhile is refused by the kernel, not by a check that can be raced.
+mount point or '..' (which only tells where an open one is by now): what was swapped meanwhile is refused by the
+kernel, not by a check that can be raced.
 """
 
 import ctypes
@@ -19,6 +20,16 @@ _RESOLVE_NO_XDEV = 0x01
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 _RENAME_NOREPLACE = 1
+#: statx(2), and where in its answer (linux/stat.h) the inode and the device are
+_AT_STATX_DONT_SYNC = 0x4000
+_STATX_INO = 0x100
+_STATX_SIZE = 256
+_STATX_INODE_AT = 32
+_STATX_DEVICE_AT = 136
+#: so many '../' fit into the longest path
+_MAX_STEPS_UP = 1_300
+#: openat2 says EAGAIN where a rename raced the look-up; but a file system may say it too, and for ever.
+_OPEN_ATTEMPTS = 100
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -40,9 +51,12 @@ def open_directory(name: bytes, parent: int) -> int:
     if has_openat2():
         return _openat2(name, parent)
     descriptor = os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
-    if mount_id(descriptor) != mount_id(parent):
+    try:
+        if mount_id(descriptor) != mount_id(parent):
+            raise CrossesMount(errno.EXDEV, "a mount point", name)
+    except OSError:
         os.close(descriptor)
-        raise CrossesMount(errno.EXDEV, "a mount point", name)
+        raise
     return descriptor
 
 
@@ -59,18 +73,19 @@ def reopen(descriptor: int) -> int:
 
 def _openat2(name: bytes, parent: int) -> int:
     how = struct.pack("QQQ", _DIRECTORY_FLAGS, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_XDEV)
-    while True:
+    code = errno.EAGAIN
+    for _ in range(_OPEN_ATTEMPTS):
         result = int(_libc.syscall(_SYS_OPENAT2, parent, name, how, ctypes.c_size_t(len(how))))
         if result >= 0:
             return result
         code = ctypes.get_errno()
-        if code in (errno.EINTR, errno.EAGAIN):  # EAGAIN: a rename raced the look-up, see openat2(2)
-            continue
-        if code == errno.EXDEV:
-            raise CrossesMount(code, "a mount point", name)
-        if code == errno.ELOOP:
-            code = errno.ENOTDIR  # as O_DIRECTORY | O_NOFOLLOW say it elsewhere
-        raise OSError(code, os.strerror(code), name)
+        if code not in (errno.EINTR, errno.EAGAIN):
+            break
+    if code == errno.EXDEV:
+        raise CrossesMount(code, "a mount point", name)
+    if code == errno.ELOOP:
+        code = errno.ENOTDIR  # as O_DIRECTORY | O_NOFOLLOW say it elsewhere
+    raise OSError(code, os.strerror(code), name)
 
 
 @cache
@@ -95,6 +110,33 @@ def mount_id(descriptor: int) -> int:
             if key == "mnt_id":
                 return int(value)
     raise OSError(errno.ENOSYS, "the kernel does not tell mount ids")
+
+
+def identity_above(descriptor: int, levels: int) -> tuple[int, int]:
+    """(device, inode) of the directory so many levels above an open one; 0 is itself.
+
+    The kernel goes up its own tree of directories: it sees at once every rename made on this host, and no server is
+    asked, so that this takes microseconds on any volume.
+    """
+    passed: list[int] = []
+    try:
+        while levels > _MAX_STEPS_UP:
+            descriptor = os.open(b"../" * _MAX_STEPS_UP, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
+            passed.append(descriptor)
+            levels -= _MAX_STEPS_UP
+        return _known_identity(descriptor, b"../" * levels or b".")
+    finally:
+        for passed_descriptor in passed:
+            os.close(passed_descriptor)
+
+
+def _known_identity(descriptor: int, path: bytes) -> tuple[int, int]:
+    answer = ctypes.create_string_buffer(_STATX_SIZE)
+    if _libc.statx(descriptor, path, _AT_STATX_DONT_SYNC, _STATX_INO, answer) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    major, minor = struct.unpack_from("=II", answer, _STATX_DEVICE_AT)
+    return os.makedev(major, minor), struct.unpack_from("=Q", answer, _STATX_INODE_AT)[0]
 
 
 def identity_of(status: os.stat_result) -> Identity:

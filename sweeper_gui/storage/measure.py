@@ -3,12 +3,13 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.usage import MAX_CHILD_NAMES, Usage, change_of
 from sweeper_gui.core.workspace import Identity
+from sweeper_gui.storage.attempts import BACK_OFF
 from sweeper_gui.storage.files import identity_of
 from sweeper_gui.storage.queue import MEASURING, Priority, WorkPool
 from sweeper_gui.storage.tree import Node
@@ -37,14 +38,16 @@ def measure(
     counters: Counters | None = None,
     on_done: Callable[[MeasureResult], None],
     priority: Priority = MEASURING,
+    back_off: Sequence[float] = BACK_OFF,
 ) -> None:
     """Measures the directory `name` in the one open as `parent_fd`, which stays open until `on_done` is called.
 
     Returns at once; `on_done` is called exactly once, from a thread of the pool. `now_ns` is the time after which an
     mtime says nothing (see `change_of`). What can't be read makes the usage incomplete, and so does what changes
-    meanwhile; nothing that is mounted inside is entered.
+    meanwhile; nothing that is mounted inside is entered. What did not answer is read again after each time of
+    `back_off`, in seconds.
     """
-    _Measuring(pool, parent_fd, name, now_ns, cancel, counters, on_done, priority).start()
+    _Measuring(pool, parent_fd, name, now_ns, cancel, counters, on_done, priority, back_off).start()
 
 
 def measure_now(
@@ -55,6 +58,7 @@ def measure_now(
     now_ns: int,
     cancel: threading.Event,
     counters: Counters | None = None,
+    back_off: Sequence[float] = BACK_OFF,
 ) -> MeasureResult:
     """Measures and waits for it. Must not be called from a job of the same pool."""
     results: list[MeasureResult] = []
@@ -64,7 +68,7 @@ def measure_now(
         results.append(result)
         done.set()
 
-    measure(pool, parent_fd, name, now_ns=now_ns, cancel=cancel, counters=counters, on_done=finish)
+    measure(pool, parent_fd, name, now_ns=now_ns, cancel=cancel, counters=counters, on_done=finish, back_off=back_off)
     done.wait()
     return results[0]
 
@@ -82,10 +86,12 @@ class _Measuring(Walk[Node]):
         counters: Counters | None,
         on_done: Callable[[MeasureResult], None],
         priority: Priority,
+        back_off: Sequence[float],
     ) -> None:
         super().__init__(
-            pool, parent_fd, name, priority=priority, cancel=cancel, now_ns=now_ns, newest_ns=0, counters=counters
-        )
+            pool, parent_fd, name, priority=priority, cancel=cancel, now_ns=now_ns, newest_ns=0, counters=counters,
+            back_off=back_off,
+        )  # fmt: skip
         self._on_done = on_done
         self._top: os.stat_result | None = None
         self._measured_at = time.time()

@@ -26,6 +26,7 @@ from functools import partial
 from itertools import islice
 
 from sweeper_gui.core.names import visible
+from sweeper_gui.storage.attempts import BACK_OFF, ENDS, FORBIDDEN, MAY_PASS, words_for
 from sweeper_gui.storage.discover import Directory, Discovery, discover
 from sweeper_gui.storage.files import CrossesMount
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, removing
@@ -42,18 +43,10 @@ _LOOK_UP_PART = 16
 #: Removed entries are told in groups of this number, or after so many seconds.
 _TELL_EVERY = 32
 _TELL_AFTER = 0.1
-#: Seconds to wait before each further attempt at what is in use or did not answer.
-BACK_OFF = (0.05, 0.2, 0.5, 1.0, 2.0)
 #: A directory in which others keep making entries is given up after so many attempts.
 MAX_PASSES = 50
-
-#: What each of these errors is worth another attempt for.
-_IN_USE = frozenset({errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST, errno.ETXTBSY})
-_NO_ANSWER = frozenset({errno.EIO, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EAGAIN, errno.ENOMEM, errno.ESTALE})
-#: The entry is of another kind than it was when it was listed: list it again.
-_OTHER_KIND = frozenset({errno.EISDIR, errno.ENOTDIR})
-_MAY_PASS = _IN_USE | _NO_ANSWER | _OTHER_KIND
-_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+#: Seconds after which it is looked again whether a directory is still in the tree.
+LOOK_AGAIN = 200e-6
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +124,7 @@ class _Leftover:
     def add(self, error: OSError, text: Callable[[], str]) -> None:
         """The text is made only for the first few: there may be a million."""
         self.count += 1
-        self.may_pass = self.may_pass or error.errno in _MAY_PASS
+        self.may_pass = self.may_pass or error.errno in MAY_PASS
         if len(self.texts) < MAX_ERRORS:
             self.texts.append(text())
 
@@ -196,11 +189,10 @@ class _Removing:
         except TreeChanged as error:
             directory.unreachable = True
             self._keep(directory, [str(error)], 1)
-        except FileNotFoundError:
-            self._vanished(directory)
+        except FileNotFoundError as error:
+            self._vanished(directory, error)
         except OSError as error:
-            if error.errno == errno.ESTALE:
-                self._pool.descriptors.forget_way(directory)
+            self._consider(directory, error)
             self._try_again(directory, _only(directory.shown(), error))
         except Exception as error:  # noqa: BLE001 - the removal must come to its end, and say that it is not complete
             _log.error("removing a tree failed", exc_info=error)
@@ -263,26 +255,43 @@ class _Removing:
 
     def _remove_children(self, directory: Directory, gauge: Gauge) -> None:
         """Removes the children, which are empty by now; those that are not are emptied again."""
+        children, directory.children = directory.children, []
         full: list[tuple[Directory, OSError]] = []
-        with self._pool.descriptors.pinned(directory) as descriptor:
-            gauge.done(Kind.READ)
-            for child in directory.children:
-                if self._stopping:
-                    return
-                if child.kept:
-                    directory.kept = True
-                    continue
-                error = self._rmdir(child.name, descriptor, directory, gauge)
-                if error is not None:
-                    full.append((child, error))
-                else:
-                    self._tell(1, child.own)
+        try:
+            with self._pool.descriptors.pinned(directory) as descriptor:
+                gauge.done(Kind.READ)
+                self._remove_each(directory, descriptor, children, full, gauge)
+        finally:
+            directory.children = [*(child for child, _ in full), *children]
+        if self._stopping:
+            return
         with self._lock:
-            directory.children = [child for child, _ in full]
             directory.waiting += len(full)
         for child, error in full:
             self._try_again(child, _only(child.shown(), error))
         self._one_less(directory)
+
+    def _remove_each(
+        self,
+        directory: Directory,
+        descriptor: int,
+        children: list[Directory],
+        full: list[tuple[Directory, OSError]],
+        gauge: Gauge,
+    ) -> None:
+        """Uses `children` up, as far as it comes; those that are not empty go to `full`, with the error."""
+        place = _Place(directory, descriptor, gauge)
+        while children and not self._stopping:
+            place.check()
+            child = children.pop()
+            if child.kept:
+                directory.kept = True
+                continue
+            error = self._rmdir(child.name, descriptor, directory, gauge)
+            if error is not None:
+                full.append((child, error))
+            else:
+                self._tell(1, child.own)
 
     def _remove_top(self, top: Directory, gauge: Gauge) -> None:
         if top.kept:
@@ -338,15 +347,32 @@ class _Removing:
         directory.kept = True
         self._one_less(directory)
 
-    def _vanished(self, directory: Directory) -> None:
-        """Somebody else has removed it: fine."""
+    def _vanished(self, directory: Directory, error: OSError) -> None:
+        """Somebody else has removed it: fine. Only of the top nobody but us sees whether that is so."""
+        if directory.parent is None:
+            if self._is_gone():
+                self._gone = True
+            else:
+                self._try_again(directory, _only(directory.shown(), error))
+            return
         with self._lock:
             if directory.waiting == 1:
                 directory.children = []
-            if directory.parent is None:
-                self._gone = True
-                return
         self._one_less(directory)
+
+    def _is_gone(self) -> bool:
+        try:
+            os.stat(self._tree.name, dir_fd=self._tree.parent_fd, follow_symlinks=False)
+        except OSError as error:
+            return error.errno == errno.ENOENT
+        return False
+
+    def _consider(self, directory: Directory, error: OSError) -> None:
+        """What an error means beyond the entry that it was met at."""
+        if error.errno in ENDS:
+            self._halt(f"{directory.shown()}: {words_for(error)}")
+        elif error.errno == errno.ESTALE:
+            self._pool.descriptors.forget_way(directory)
 
     def _halt(self, text: str) -> None:
         self._note([text], 1)
@@ -428,22 +454,27 @@ class _Removing:
         """The loop that everything else is for: one unlink after the other, and a look at the cancel before each."""
         removed = 0
         told_at = gauge.stamp
-        for name in names:
-            if self._stopping:
-                break
-            try:
-                os.unlink(name, dir_fd=descriptor)
-                removed += 1
-            except FileNotFoundError:
-                removed += 1
-            except OSError as error:
-                removed += self._unlink_otherwise(directory, descriptor, name, error, leftover)
-            gauge.done(Kind.CHANGE)
-            if removed >= _TELL_EVERY or gauge.stamp > told_at + _TELL_AFTER:
-                self._tell_unlinked(directory, removed)
-                removed = 0
-                told_at = gauge.stamp
-        self._tell_unlinked(directory, removed)
+        place = _Place(directory, descriptor, gauge)
+        try:
+            for name in names:
+                if self._stopping:
+                    break
+                if gauge.stamp >= place.good_until:
+                    place.check()
+                try:
+                    os.unlink(name, dir_fd=descriptor)
+                    removed += 1
+                except FileNotFoundError:
+                    removed += 1
+                except OSError as error:
+                    removed += self._unlink_otherwise(directory, descriptor, name, error, leftover)
+                gauge.done(Kind.CHANGE)
+                if removed >= _TELL_EVERY or gauge.stamp > told_at + _TELL_AFTER:
+                    self._tell_unlinked(directory, removed)
+                    removed = 0
+                    told_at = gauge.stamp
+        finally:
+            self._tell_unlinked(directory, removed)
 
     def _tell_unlinked(self, directory: Directory, count: int) -> None:
         """Counts unlinked entries, with their share of the bytes that the discovery saw in the directory."""
@@ -459,7 +490,7 @@ class _Removing:
         self, directory: Directory, descriptor: int, name: str, error: OSError, leftover: _Leftover
     ) -> bool:
         """After a failed unlink: makes the directory writable where we may, else notes why. Whether it is gone."""
-        if error.errno in _FORBIDDEN and self._make_writable(directory, descriptor):
+        if error.errno in FORBIDDEN and self._make_writable(directory, descriptor):
             try:
                 os.unlink(name, dir_fd=descriptor)
             except FileNotFoundError:
@@ -468,14 +499,11 @@ class _Removing:
                 error = again
             else:
                 return True
-        if error.errno == errno.EROFS:
-            self._halt(f"{directory.shown()}: the volume is read-only")
-        elif error.errno == errno.ESTALE:
-            self._pool.descriptors.forget_way(directory)
+        self._consider(directory, error)
         reason = error
         leftover.add(
             reason,
-            lambda: f"{directory.shown(os.fsencode(name))}: {_words(reason)}{_whose(reason, descriptor, name)}",
+            lambda: f"{directory.shown(os.fsencode(name))}: {words_for(reason)}{_whose(reason, descriptor, name)}",
         )
         return False
 
@@ -491,8 +519,7 @@ class _Removing:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno == errno.ESTALE and directory is not None:
-                self._pool.descriptors.forget_way(directory)
+            self._consider(directory or self._top, error)
             return error
         finally:
             gauge.done(Kind.CHANGE)
@@ -514,6 +541,34 @@ class _Removing:
             if len(self._modes) < MAX_ERRORS:
                 self._modes.append(f"{directory.shown()}: {mode:04o}")
         return True
+
+
+class _Place:
+    """Whether a directory that is worked in is still in the tree.
+
+    An open descriptor goes along when a process that was at work in the tree moves the directory elsewhere, be it into
+    a live workspace. The kernel can't be told to remove something only where it is below a certain directory, so this
+    is looked at before the first change and again whenever the last look is older than LOOK_AGAIN: on a volume where a
+    change takes longer than that, before each. What remains is a move in between, and on NFS one by another host.
+    """
+
+    __slots__ = ("_descriptor", "_directory", "_gauge", "good_until")
+
+    def __init__(self, directory: Directory, descriptor: int, gauge: Gauge) -> None:
+        self._directory = directory
+        self._descriptor = descriptor
+        self._gauge = gauge
+        #: in the gauge's time
+        self.good_until = 0.0
+
+    def check(self) -> None:
+        """Raises an ESTALE, after which the way from the top is opened anew, unless it is known to be in place."""
+        now = self._gauge.stamp
+        if now < self.good_until:
+            return
+        if not self._directory.is_in_place(self._descriptor):
+            raise OSError(errno.ESTALE, "was moved while it was removed")
+        self.good_until = now + LOOK_AGAIN
 
 
 def _from_top(top: Directory) -> Iterator[Directory]:
@@ -553,21 +608,13 @@ def _look_up_quietly(descriptor: int, names: Sequence[str]) -> None:
 
 def _only(shown: str, error: OSError) -> _Leftover:
     leftover = _Leftover(unreachable=True)
-    leftover.add(error, lambda: f"{shown}: {_words(error)}")
+    leftover.add(error, lambda: f"{shown}: {words_for(error)}")
     return leftover
-
-
-def _words(error: OSError) -> str:
-    if error.errno in _IN_USE:
-        return "in use on this or another host"
-    if error.errno in _OTHER_KIND:
-        return "is something else than before"
-    return error.strerror or str(error)
 
 
 def _whose(error: OSError, descriptor: int, name: str) -> str:
     """Who could do what we may not."""
-    if error.errno not in _FORBIDDEN:
+    if error.errno not in FORBIDDEN:
         return ""
     try:
         if error.errno == errno.EACCES:

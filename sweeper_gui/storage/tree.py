@@ -33,17 +33,24 @@ class TreeChanged(Exception):
 class Tree:
     """What all nodes of one tree share. `parent_fd` is the caller's and stays open until the tree is done with."""
 
-    __slots__ = ("device", "name", "parent_fd")
+    __slots__ = ("_home", "device", "name", "parent_fd")
 
     def __init__(self, parent_fd: int, name: bytes) -> None:
-        self.parent_fd = parent_fd
-        self.name = name
         self.device = -1
+        self.moved(parent_fd, name)
 
     def moved(self, parent_fd: int, name: bytes) -> None:
         """The top has been renamed."""
         self.parent_fd = parent_fd
         self.name = name
+        self._home: tuple[int, int] | None = None
+
+    @property
+    def home(self) -> tuple[int, int]:
+        """The identity of the directory that the top is in, as `files.identity_above` gives it."""
+        if self._home is None:
+            self._home = files.identity_above(self.parent_fd, 0)
+        return self._home
 
 
 class Node:
@@ -58,6 +65,22 @@ class Node:
         self.inode = inode
         #: its open descriptor, which belongs to the cache
         self.handle: _Handle | None = None
+
+    def is_in_place(self, descriptor: int) -> bool:
+        """Whether the directory, open as `descriptor`, still hangs in its tree, and the tree where it was.
+
+        A process that had been at work in a tree can move a part of it elsewhere, into a live workspace, and an open
+        descriptor goes along. Only moves on this host are seen at once.
+        """
+        depth = 0
+        top = self
+        while top.parent is not None:
+            depth += 1
+            top = top.parent
+        return (
+            files.identity_above(descriptor, depth) == (self.tree.device, top.inode)
+            and files.identity_above(descriptor, depth + 1) == self.tree.home
+        )
 
     def path(self, entry: bytes = b"") -> bytes:
         """The path below the top, of the entry in this directory where one is given."""
@@ -103,7 +126,7 @@ class DescriptorCache:
     def open_top(self, tree: Tree, make: Callable[[os.stat_result], N]) -> tuple[N, os.stat_result]:
         """Opens the tree's top for the first time; `make` makes its node. Raises as `pinned` does."""
         descriptor = files.open_directory(tree.name, tree.parent_fd)
-        status = os.fstat(descriptor)
+        status = _status(descriptor)
         tree.device = status.st_dev
         node = make(status)
         self._unpin(self._adopt(node, descriptor))
@@ -177,7 +200,7 @@ class DescriptorCache:
             descriptor = files.open_directory(tree.name, tree.parent_fd)
         else:
             descriptor = files.open_directory(node.name, parent.descriptor)
-        status = os.fstat(descriptor)
+        status = _status(descriptor)
         if (status.st_dev, status.st_ino) != (tree.device, node.inode):
             os.close(descriptor)
             raise TreeChanged(f"{node.shown()} is another directory than before")
@@ -224,3 +247,12 @@ class DescriptorCache:
     def _close(self, handle: _Handle) -> None:
         self._open -= 1
         os.close(handle.descriptor)
+
+
+def _status(descriptor: int) -> os.stat_result:
+    """Of a directory that has just been opened, and is closed again where it can't be told."""
+    try:
+        return os.fstat(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise

@@ -4,17 +4,21 @@ What is done with the attributes is said by the two kinds of walk: measuring (me
 removal (remove.py). A walk never changes anything and never leaves the mount and the device that its top is on.
 """
 
+import errno
 import logging
 import os
 import stat
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sweeper_gui.core.usage import change_of
+from sweeper_gui.storage.attempts import BACK_OFF, NO_ANSWER
 from sweeper_gui.storage.files import CrossesMount
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, after
 from sweeper_gui.storage.tree import Node, Tree, TreeChanged
@@ -48,6 +52,29 @@ class Counters:
         with self._lock:
             self.entries += entries
             self.bytes += size
+
+
+class Entry(Protocol):
+    """What is read of an entry: `os.DirEntry` is one."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+        """Its attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """An entry that is read again, after its listing has ended."""
+
+    name: str
+    descriptor: int
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+        """Its attributes."""
+        return os.stat(self.name, dir_fd=self.descriptor, follow_symlinks=follow_symlinks)
 
 
 class Link:
@@ -84,7 +111,7 @@ class Tally:
         self.mounts: list[str] = []
         self.errors: list[tuple[str, OSError]] = []
 
-    def read(self, entries: "list[os.DirEntry[str]]", device: int, now_ns: int) -> None:
+    def read(self, entries: Sequence[Entry], device: int, now_ns: int) -> None:
         """Reads the entries' attributes and adds them up. One function, because it runs for every entry there is."""
         blocks = apparent = 0
         newest, newest_ctime = self.newest, self.newest_ctime
@@ -117,6 +144,18 @@ class Tally:
         self.apparent += apparent
         self.newest, self.newest_ctime = newest, newest_ctime
 
+    def take_out(self, codes: frozenset[int]) -> tuple[list[str], OSError | None]:
+        """The names that failed with one of these errors, which are then neither counted nor failed, and the last."""
+        names = [name for name, error in self.errors if error.errno in codes]
+        last = next((error for _, error in reversed(self.errors) if error.errno in codes), None)
+        self.errors = [(name, error) for name, error in self.errors if error.errno not in codes]
+        self.entries -= len(names)
+        return names, last
+
+
+#: A part of a walk. What raises has added nothing yet, so that it can be tried again.
+Step = Callable[[], None]
+
 
 class Walk(ABC, Generic[N]):
     """One tree that is being read. `parent_fd` stays open, and is the caller's, until the walk has ended."""
@@ -133,10 +172,12 @@ class Walk(ABC, Generic[N]):
         newest_ns: int,
         counters: Counters | None,
         strict: bool = False,
+        back_off: Sequence[float] = BACK_OFF,
     ) -> None:
         """Changes up to `newest_ns` are of no interest; those with an mtime later than `now_ns` go by their ctime.
 
-        A `strict` walk ends at the first error or mount.
+        A `strict` walk ends at the first error or mount. What did not answer is read again after each time of
+        `back_off`, in seconds, before it is an error.
         """
         self.pool = pool
         self.tree = Tree(parent_fd, name)
@@ -155,12 +196,13 @@ class Walk(ABC, Generic[N]):
         self._priority = priority
         self._counters = counters
         self._strict = strict
+        self._back_off = back_off
         self._pending = 1
         self._slow = False
 
     def start(self) -> None:
         """Queues the top. `end` will be called exactly once, from a thread of the pool."""
-        self.pool.submit(partial(self._run, None), self._priority)
+        self.pool.submit(partial(self._run, self._read_top, None), self._priority)
 
     @property
     def stopping(self) -> bool:
@@ -191,25 +233,39 @@ class Walk(ABC, Generic[N]):
 
     # --- one directory ------------------------------------------------------------------------------------------------
 
-    def _run(self, node: N | None) -> None:
+    def _run(self, step: Step, node: N | None, attempt: int = 0) -> None:
+        """One job. `attempt` says how often it has been tried before."""
         try:
             if not self.stopping:
-                self._read_directory(node if node is not None else self._open_top())
+                step()
         except CrossesMount:
             with self.lock:
                 self.halted = self.halted or self._strict
                 self.mounts.append(node.path() if node is not None else b"")
-        except (TreeChanged, FileNotFoundError, NotADirectoryError):
+        except TreeChanged:
             self._fail(node, "", CHANGED)
         except OSError as error:
-            self._fail(node, "", error.strerror or str(error))
+            if error.errno not in NO_ANSWER or not self._later(step, node, error, attempt):
+                self._fail(node, "", _words_for(error))
         except Exception as error:  # noqa: BLE001 - the walk must come to its end, and say that it is incomplete
             _log.error("reading a directory failed", exc_info=error)
             self._fail(node, "", f"an internal error ({error!r})")
         finally:
             self._ended()
 
-    def _open_top(self) -> N:
+    def _later(self, step: Step, node: N | None, error: OSError, attempt: int) -> bool:
+        """Queues a step that got no answer once more, after a while; False where it was tried often enough."""
+        if attempt >= len(self._back_off):
+            return False
+        if error.errno == errno.ESTALE and node is not None:
+            self.pool.descriptors.forget_way(node)
+        with self.lock:
+            self._pending += 1
+        job = partial(self._run, step, node, attempt + 1)
+        self.pool.submit_later(job, self._back_off[attempt], self._priority, self.cancel)
+        return True
+
+    def _read_top(self) -> None:
         with self.pool.operation(Kind.READ):
             top, status = self.pool.descriptors.open_top(
                 self.tree, lambda status: self.node(None, b"", status.st_ino, status.st_blocks * 512)
@@ -217,23 +273,55 @@ class Walk(ABC, Generic[N]):
         with self.lock:
             self.allocated += status.st_blocks * 512
             self.apparent += status.st_size
+            self._pending += 1
             self.begin(top, status)
-        return top
+        self._run(partial(self._read_directory, top), top)
 
     def _read_directory(self, node: N) -> None:
         gauge = self.pool.gauge(self.cancel)
         with self.pool.descriptors.pinned(node) as descriptor:
             gauge.done(Kind.READ)
+            os.lseek(descriptor, 0, os.SEEK_SET)  # an attempt before this one may have read a part
             with os.scandir(descriptor) as listing:
-                more = True
-                while more and not self.stopping:
-                    entries = list(islice(listing, BATCH))
-                    gauge.done(Kind.OTHER)
-                    more = len(entries) == BATCH
-                    self._read_entries(node, entries, gauge)
+                entries = list(islice(listing, BATCH))
+                gauge.done(Kind.OTHER)
+                self._read_listing(node, listing, entries, gauge)
+            with self.lock:
+                self._pending += 1
+            self._run(partial(self._read_end, node), node)
+
+    def _read_listing(
+        self, node: N, listing: Iterator["os.DirEntry[str]"], entries: "list[os.DirEntry[str]]", gauge: Gauge
+    ) -> None:
+        """The first entries and all that follow. An error after the first is final: these have been added."""
+        while entries and not self.stopping:
+            more = len(entries) == BATCH
+            self._read_entries(node, entries, gauge)
+            try:
+                entries = list(islice(listing, BATCH)) if more else []
+            except OSError as error:
+                self._fail(node, "", _words_for(error))
+                return
+            gauge.done(Kind.OTHER)
+
+    def _read_end(self, node: N) -> None:
+        """The directory itself, once it has been listed."""
+        with self.pool.descriptors.pinned(node) as descriptor:
             status = os.fstat(descriptor)
         with self.lock:
             self.listed(node, status)
+
+    def _read_again(self, node: N, names: Sequence[str], attempt: int) -> None:
+        """Entries that were listed and did not answer."""
+        gauge = self.pool.gauge(self.cancel)
+        tally = self._new_tally()
+        with self.pool.descriptors.pinned(node) as descriptor:
+            for name in names:
+                if self.stopping:
+                    break
+                tally.read([_Named(name, descriptor)], self.tree.device, self.now_ns)
+                gauge.done(Kind.READ)
+        self._add(node, tally, attempt)
 
     def _read_entries(self, node: N, entries: "list[os.DirEntry[str]]", gauge: Gauge) -> None:
         """In this thread while that is quick; as soon as it is slow the rest is shared out."""
@@ -269,7 +357,12 @@ class Walk(ABC, Generic[N]):
     def _new_tally(self) -> Tally:
         return Tally(self.newest_ns)
 
-    def _add(self, node: N, tally: Tally) -> None:
+    def _add(self, node: N, tally: Tally, attempt: int = 0) -> None:
+        """Adds up what was read; what did not answer is read again."""
+        if attempt < len(self._back_off):
+            names, error = tally.take_out(NO_ANSWER)
+            if error is not None:
+                self._later(partial(self._read_again, node, names, attempt + 1), node, error, attempt)
         children = [
             self.node(node, os.fsencode(name), inode, blocks * 512) for name, inode, blocks in tally.directories
         ]
@@ -284,10 +377,11 @@ class Walk(ABC, Generic[N]):
             self._pending += len(children)
             self.take(node, tally, children)
         for name, error in tally.errors:
-            self._fail(node, name, CHANGED if isinstance(error, FileNotFoundError) else error.strerror or str(error))
+            self._fail(node, name, _words_for(error))
         if self._counters is not None:
             self._counters.add(tally.entries, tally.blocks * 512)
-        self.pool.submit_all([partial(self._run, child) for child in children], self._priority)
+        jobs = [partial(self._run, partial(self._read_directory, child), child) for child in children]
+        self.pool.submit_all(jobs, self._priority)
 
     def _fail(self, node: N | None, name: str, words: str) -> None:
         with self.lock:
@@ -305,3 +399,10 @@ class Walk(ABC, Generic[N]):
         self.pool.descriptors.forget(self.tree)
         self.pool.let_go()
         self.end()
+
+
+def _words_for(error: OSError) -> str:
+    """What to say of something that could not be read."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return CHANGED
+    return error.strerror or str(error)

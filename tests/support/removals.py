@@ -66,6 +66,7 @@ def measured(
             now_ns=time.time_ns() if now_ns is None else now_ns,
             cancel=cancel or threading.Event(),
             counters=counters,
+            back_off=QUICK_BACK_OFF,
         )
 
 
@@ -90,6 +91,7 @@ def discovered(
             now_ns=time.time_ns() if now_ns is None else now_ns,
             cancel=cancel or threading.Event(),
             on_done=finish,
+            back_off=QUICK_BACK_OFF,
         )
         return finish.result()
 
