@@ -2,8 +2,11 @@
 
 import io
 import logging
+import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+
+from sweeper_gui.storage.private import append_private
 
 FILE = "sweeper.log"
 _MAX_BYTES = 1_000_000
@@ -24,8 +27,8 @@ class _QuietFile(RotatingFileHandler):
     """A log that can't be written is no reason to stop, or to say anything."""
 
     def _open(self) -> io.TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return super()._open()
+        descriptor = append_private(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND)
+        return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding, write_through=True)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
         """Says nothing."""

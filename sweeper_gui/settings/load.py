@@ -44,9 +44,17 @@ Location = tuple[str | int, ...]
 
 
 def state_dir() -> Path:
-    """Where this user's state lives: $SWEEPER_STATE_DIR, else the XDG state directory. Not created."""
-    chosen = os.environ.get("SWEEPER_STATE_DIR")
-    return Path(chosen) if chosen else platformdirs.user_state_path("sweeper")
+    """Where this user's state lives: $SWEEPER_STATE_DIR, else the XDG state directory. Not created.
+
+    A variable that holds no absolute path counts as not set: window, engine and command line run in directories of
+    their own, and the pins that the one writes would be missed by the other.
+    """
+    chosen, xdg = (os.environ.get(name, "") for name in ("SWEEPER_STATE_DIR", "XDG_STATE_HOME"))
+    if os.path.isabs(chosen):
+        return Path(chosen)
+    if os.path.isabs(xdg):
+        return Path(xdg) / "sweeper"
+    return Path.home() / ".local" / "state" / "sweeper"
 
 
 def load_settings(

@@ -12,6 +12,7 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.core.usage import change_of
 from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.attempts import BACK_OFF
+from sweeper_gui.storage.files import bounded
 from sweeper_gui.storage.queue import DISCOVERING, WorkPool
 from sweeper_gui.storage.tree import Node, Tree
 from sweeper_gui.storage.walk import Tally, Walk
@@ -155,7 +156,7 @@ class _Discovering(Walk[Directory]):
         if self.newest_ns == _NOTHING_IS_NEWER:
             return  # its removal has begun, and has changed the top itself
         if self._identity is not None:
-            changed = status.st_mtime_ns != self._identity.mtime_ns
+            changed = bounded(status.st_mtime_ns) != self._identity.mtime_ns
         else:
             changed = self.newest_ns < status.st_mtime_ns <= self.now_ns
         if changed:

@@ -30,6 +30,7 @@ _STATX_DEVICE_AT = 136
 _MAX_STEPS_UP = 1_300
 #: openat2 says EAGAIN where a rename raced the look-up; but a file system may say it too, and for ever.
 _OPEN_ATTEMPTS = 100
+_MOST = 2**63 - 1
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -140,8 +141,16 @@ def _known_identity(descriptor: int, path: bytes) -> tuple[int, int]:
 
 
 def identity_of(status: os.stat_result) -> Identity:
-    """The identity in a stat result."""
-    return Identity(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+    """The identity in a stat result, its times bounded."""
+    return Identity(status.st_dev, status.st_ino, bounded(status.st_mtime_ns), bounded(status.st_ctime_ns))
+
+
+def bounded(number: int) -> int:
+    """A time in nanoseconds or a sum of sizes within 64 bits.
+
+    Anyone may set an mtime of the year 9999 or make some holes of 7 EiB, and no message could carry those.
+    """
+    return max(-_MOST, min(number, _MOST))
 
 
 def rename_exclusively(source: bytes, source_parent: int, target: bytes, target_parent: int) -> None:

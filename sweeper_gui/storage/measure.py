@@ -10,7 +10,7 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.core.usage import MAX_CHILD_NAMES, Usage, change_of
 from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.attempts import BACK_OFF
-from sweeper_gui.storage.files import identity_of
+from sweeper_gui.storage.files import bounded, identity_of
 from sweeper_gui.storage.queue import MEASURING, Priority, WorkPool
 from sweeper_gui.storage.tree import Node
 from sweeper_gui.storage.walk import Counters, Tally, Walk
@@ -128,12 +128,12 @@ class _Measuring(Walk[Node]):
         self._on_done(
             MeasureResult(
                 usage=Usage(
-                    allocated=self.allocated,
-                    apparent=self.apparent,
+                    allocated=bounded(self.allocated),
+                    apparent=bounded(self.apparent),
                     entries=self.entries,
                     directories=self.directories,
-                    newest_change_ns=self.newest_ns,
-                    newest_ctime_ns=self.newest_ctime_ns,
+                    newest_change_ns=bounded(self.newest_ns),
+                    newest_ctime_ns=bounded(self.newest_ctime_ns),
                     measured_at=self._measured_at,
                     complete=not cancelled and not self.error_count and self._top is not None,
                     error_count=self.error_count,

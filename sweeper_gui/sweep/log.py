@@ -4,33 +4,43 @@ One line of JSON a record, in a file created exclusively by its only writer, fsy
 Where the volume is full, the log goes on in the local state, so that a full disk can be cleaned.
 """
 
-import contextlib
 import errno
 import os
 import pwd
-import secrets
 import socket
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock as ThreadLock
+from typing import Annotated
 
 import msgspec
 
 from sweeper_gui import __version__
 from sweeper_gui.core.audit import Proposal, Who
-from sweeper_gui.core.names import legible, stored, unstored
+from sweeper_gui.core.names import legible, stored, unstored, visible
 from sweeper_gui.core.outcome import Ending, Outcome, Result
 from sweeper_gui.core.plan import Candidate
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.control import LOG, Control, SweepDirectory
+from sweeper_gui.storage.private import begin_private, read_private
+from sweeper_gui.sweep.words import words_of
 
 SCHEMA = 1
 #: What the kernel says of a process that no login has led to.
 _NOBODY_LOGGED_IN = 2**32 - 1
 #: A variable may hold anything, of any length.
 _MAX_USER = 64
+#: A log longer than this many bytes is none of ours: a record has some hundreds, and a run some thousands of records.
+_MAX_SIZE = 256 << 20
+
+#: Bounds of what a log may hold: whatever else stands there has not been written by us, and could not be passed on.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=999_999_999)]
+#: Of a directory that lacked the write permission; no other mode was ever changed.
+Mode = Annotated[int, msgspec.Meta(ge=0, le=0o7777)]
 
 
 def myself() -> Who:
@@ -92,34 +102,34 @@ class Intent(msgspec.Struct, frozen=True, tag="intent"):
     """A workspace is about to be set aside, on this evidence. `mode` is the top's where it had to be changed."""
 
     at: float
-    number: int
+    number: Number
     name: Name
     id: str
     inode: int
     mtime_ns: int
     ctime_ns: int
     newest_change_ns: int
-    allocated: int
-    entries: int
+    allocated: Count
+    entries: Count
     treatment: Treatment
     reason: str
     doubts: tuple[str, ...]
     registry_read_at: float
-    mode: int | None = None
+    mode: Mode | None = None
 
 
 class SetAside(msgspec.Struct, frozen=True, tag="set-aside"):
     """The rename has been done; `at` is after it."""
 
     at: float
-    number: int
+    number: Number
 
 
 class Confirmed(msgspec.Struct, frozen=True, tag="confirmed"):
     """A registry read that started after the rename still says so."""
 
     at: float
-    numbers: tuple[int, ...]
+    numbers: tuple[Number, ...]
     registry_read_at: float
 
 
@@ -127,7 +137,7 @@ class Restoring(msgspec.Struct, frozen=True, tag="restoring"):
     """A workspace is about to be put back. `source` is the sweep that set it aside, where that is another one."""
 
     at: float
-    number: int
+    number: Number
     name: Name
     reason: str
     source: str = ""
@@ -137,9 +147,9 @@ class Removing(msgspec.Struct, frozen=True, tag="removing"):
     """A tree is about to be moved to `removing/`; from now on it is never restored."""
 
     at: float
-    number: int
+    number: Number
     name: Name
-    entries: int
+    entries: Count
     source: str = ""
 
 
@@ -150,8 +160,8 @@ class Ended(msgspec.Struct, frozen=True, tag="outcome"):
     name: Name
     result: Result
     reason: str
-    entries_removed: int = 0
-    bytes_freed: int = 0
+    entries_removed: Count = 0
+    bytes_freed: Count = 0
     errors: tuple[str, ...] = ()
     #: directories whose mode was changed so that they could be removed: 'mod/cache: 0555'
     modes: tuple[str, ...] = ()
@@ -170,8 +180,8 @@ class Closed(msgspec.Struct, frozen=True, tag="end"):
 
     at: float
     ending: Ending
-    counts: dict[str, int]
-    bytes_freed: int
+    counts: dict[str, Count]
+    bytes_freed: Count
     seconds: float
     problem: str = ""
     notes: tuple[str, ...] = ()
@@ -259,20 +269,11 @@ class Log:
 
         A half-written line stays at the end of the volume's.
         """
-        new = self._fallback.with_name(f".{self._fallback.name}-{secrets.token_hex(4)}")
-        descriptor = -1
         try:
-            new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(new, flags, 0o600)
-            _write_all(descriptor, bytes(self._written))
-            new.rename(self._fallback)
+            descriptor = begin_private(self._fallback, bytes(self._written))
         except OSError as error:
-            if descriptor >= 0:
-                os.close(descriptor)
-            with contextlib.suppress(OSError):
-                new.unlink(missing_ok=True)
-            raise LogError(f"neither the volume nor {self._fallback} takes the log: {error.strerror}") from error
+            place = visible(os.fsencode(self._fallback))
+            raise LogError(f"neither the volume nor {place} takes the log: {words_of(error)}") from error
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor, self.local_path = descriptor, self._fallback
@@ -316,17 +317,30 @@ def read_log(sweep: SweepDirectory | None, fallback: Path) -> ReadLog:
     """
     there = ReadLog((), "the sweep's directory is gone from the volume")
     if sweep is not None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
-            with open(os.open(LOG, flags, dir_fd=sweep.descriptor), "rb") as file:
-                there = _parsed(file.read())
+            there = _parsed(_content(sweep))
         except OSError as error:
             there = ReadLog((), f"the log can't be read: {error.strerror}")
     try:
-        here = _parsed(fallback.read_bytes())
+        here = _parsed(read_private(fallback, _MAX_SIZE))
     except OSError:
         return there
     return here if len(here.records) > len(there.records) else there
+
+
+def _content(sweep: SweepDirectory) -> bytes:
+    """The log on the volume, as far as it is a file and one that can be held. Raises OSError."""
+    descriptor = os.open(LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=sweep.descriptor)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        if status.st_size > _MAX_SIZE:
+            raise OSError(errno.EFBIG, f"it is larger than {_MAX_SIZE} bytes")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_MAX_SIZE)
+    finally:
+        os.close(descriptor)
 
 
 def _parsed(data: bytes) -> ReadLog:
@@ -337,7 +351,7 @@ def _parsed(data: bytes) -> ReadLog:
             continue
         try:
             records.append(_decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             torn = index == len(lines) - 1  # no newline behind it: the write was cut, and its step never began
             return ReadLog(tuple(records), "" if torn else f"line {index + 1} of the log can't be read")
     if records and not isinstance(records[0], Begun):

@@ -9,14 +9,21 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from sweeper_gui.core.names import visible
+from sweeper_gui.storage.private import Exposed, append_private, read_private, replace_private
 from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep.words import words_of
+
+#: Larger than the ids and pins of any volume.
+_MAX_SIZE = 256 << 20
+_ELSEWHERE = "mend that, or set SWEEPER_STATE_DIR to a directory that only you can change"
+#: What reading a file can end with: it may hold anything.
+_UNREADABLE = (OSError, msgspec.MsgspecError, RecursionError)
 
 
 class _Ids(msgspec.Struct):
@@ -46,12 +53,14 @@ class LocalState:
     def pinned(self) -> frozenset[bytes]:
         """Names that the user marked to be kept, as they are now. Raises `VolumeError` where that can't be told."""
         try:
-            return frozenset(msgspec.json.decode(self._pins_path.read_bytes(), type=_Pins).pinned)
+            content = read_private(self._pins_path, _MAX_SIZE)
+            return frozenset(msgspec.json.decode(content, type=_Pins).pinned)
         except FileNotFoundError:
             return frozenset()
-        except (OSError, msgspec.MsgspecError) as error:
+        except _UNREADABLE as error:
             raise VolumeError(
-                f"the pins in {self._pins_path} can't be read: {error}", "mend the file, or remove it and pin again"
+                f"the pins in {_shown(self._pins_path)} can't be read: {words_of(error)}",
+                _ELSEWHERE if isinstance(error, Exposed) else "mend the file, or remove it and pin again",
             ) from error
 
     def pin(self, name: bytes, pinned: bool) -> None:
@@ -60,16 +69,16 @@ class LocalState:
             with self._one_at_a_time():
                 names = set(self.pinned)
                 (names.add if pinned else names.discard)(name)
-                self._write(self._pins_path, msgspec.json.encode(_Pins(self._root, sorted(names))))
+                replace_private(self._pins_path, msgspec.json.encode(_Pins(self._root, sorted(names))))
         except OSError as error:
             raise VolumeError(
-                f"the pins in {self._pins_path} can't be written: {error.strerror}", "look at that directory"
+                f"the pins in {_shown(self._pins_path)} can't be written: {words_of(error)}",
+                _ELSEWHERE if isinstance(error, Exposed) else "look at that directory",
             ) from error
 
     @contextlib.contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = append_private(self.directory / "lock", os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -82,11 +91,11 @@ class LocalState:
     def live_ids(self) -> frozenset[str] | None:
         """The ids that were live at the last trusted read, None where there was none that can be read."""
         try:
-            return frozenset(msgspec.json.decode(self._ids_path.read_bytes(), type=_Ids).live_ids)
+            return frozenset(msgspec.json.decode(read_private(self._ids_path, _MAX_SIZE), type=_Ids).live_ids)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError) as error:
-            self.problem = f"the ids of the last read in {self._ids_path} can't be read: {error}"
+        except _UNREADABLE as error:
+            self.problem = f"the ids of the last read in {_shown(self._ids_path)} can't be read: {words_of(error)}"
             return None
 
     def remember_live(self, ids: frozenset[str]) -> None:
@@ -94,18 +103,10 @@ class LocalState:
         if self.live_ids == ids:
             return
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._write(self._ids_path, msgspec.json.encode(_Ids(self._root, sorted(ids))))
+            replace_private(self._ids_path, msgspec.json.encode(_Ids(self._root, sorted(ids))))
         except OSError as error:
-            self.problem = f"the ids of this read can't be kept in {self._ids_path}: {error.strerror}"
+            self.problem = f"the ids of this read can't be kept in {_shown(self._ids_path)}: {words_of(error)}"
 
-    @staticmethod
-    def _write(path: Path, content: bytes) -> None:
-        """Puts the whole new content in the place of the old."""
-        new = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        try:
-            new.write_bytes(content)
-            new.replace(path)
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
+
+def _shown(path: Path) -> str:
+    return visible(os.fsencode(path))

@@ -128,8 +128,11 @@ def _stays(tree: Tree, reason: str, why: str) -> Outcome:
 
 
 def _old_mode(tree: Tree, parent: int) -> str:
-    """Gives the top the mode that it had; what to say where that fails."""
-    if tree.mode is None:
+    """Gives the top the mode that it had; what to say where that fails.
+
+    Only a mode without the owner's write permission is ever changed: a log that tells of another one lies.
+    """
+    if tree.mode is None or tree.mode & stat.S_IWUSR:
         return ""
     try:
         set_mode(tree.basename, parent, tree.mode, tree.identity.inode)

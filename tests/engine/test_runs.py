@@ -238,7 +238,6 @@ def test_one_is_told_as_one(tmp_path: Path, local: LocalHost) -> None:
 
 
 def test_an_ordinary_user_lists_what_root_has_swept(nobodys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SWEEPER_STATE_DIR", str(nobodys / "roots-state"))
     volume = FakeVolume(nobodys)
     volume.live("alive")
     volume.deleted("dead")
