@@ -4,7 +4,6 @@ import base64
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sweeper_gui.cli.compare import Compared
@@ -12,6 +11,7 @@ from sweeper_gui.core.audit import PastEvidence, PastSweep, PastWorkspace, Propo
 from sweeper_gui.core.names import stored
 from sweeper_gui.core.outcome import Outcome, Report, TrashItem
 from sweeper_gui.core.row import Row
+from sweeper_gui.core.units import utc_text
 from sweeper_gui.engine.messages import Check, RegistryState, Trash, VolumeState
 
 SCHEMA = 1
@@ -92,13 +92,7 @@ def diagnosis(checks: Sequence[Check]) -> Document:
 
 def time_text(seconds: float | None) -> str | None:
     """'2026-11-24T08:02:11Z'; None for a time that no calendar has."""
-    if seconds is None:
-        return None
-    try:
-        moment = datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
+    return None if seconds is None else utc_text(seconds) or None
 
 
 def _name(name: bytes) -> Document:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import humanize
@@ -57,3 +58,12 @@ def age_text(seconds: float) -> str:
         if number >= 2 or (number == 1 and name == "day"):
             return f"{number} {name}{'s' if number > 1 else ''}"
     return f"{int(seconds)} s"
+
+
+def utc_text(seconds: float) -> str:
+    """'2026-11-24T08:02:11Z' of epoch seconds; '' for a time that no calendar has."""
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}Z"

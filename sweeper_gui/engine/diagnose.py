@@ -17,6 +17,7 @@ from sweeper_gui.storage.lock import holder_of
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.binding import read_binding
+from sweeper_gui.sweep.forward import connection_problem, socket_of
 from sweeper_gui.sweep.ground import Ground
 from sweeper_gui.sweep.site import listed_ids
 from sweeper_gui.sweep.trash import ids_in_trash, items_of
@@ -33,6 +34,7 @@ def diagnose(settings: Settings, pool: WorkPool, cancel: threading.Event) -> Dia
 def _checks(settings: Settings, pool: WorkPool, cancel: threading.Event) -> Iterator[Check]:
     yield _configuration(settings)
     yield _kernel()
+    yield _syslog(settings)
     try:
         ground = open_ground(settings, pool, cancel)
     except VolumeError as error:
@@ -59,6 +61,16 @@ def _kernel() -> Check:
         "kernel", "warning", "openat2 is missing: mounts are told apart by their id, which is slower",
         "use a kernel of 5.6 or later, and a sandbox that allows openat2",
     )  # fmt: skip
+
+
+def _syslog(settings: Settings) -> Check:
+    place = socket_of(settings.sweep.syslog)
+    if not place:
+        return Check("syslog", "ok", "sweeps are not forwarded: their logs on the volume tell everything")
+    problem = connection_problem(place)
+    if problem:
+        return Check("syslog", "warning", problem, "start the daemon, or correct 'syslog' in [sweep]")
+    return Check("syslog", "ok", f"each step of a sweep is forwarded to {place}")
 
 
 def _volume(ground: Ground) -> Iterator[Check]:

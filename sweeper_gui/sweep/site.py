@@ -8,6 +8,8 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from sweeper_gui.core.audit import NO_MANDATE, Mandate, Who
 from sweeper_gui.core.outcome import Ending, Outcome, Report
 from sweeper_gui.storage.control import Control, SweepDirectory
@@ -15,6 +17,7 @@ from sweeper_gui.storage.lock import Lock, LockLost
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.binding import Binding, read_binding, write_binding
 from sweeper_gui.sweep.evidence import Evidence
+from sweeper_gui.sweep.forward import Forwarder, socket_of
 from sweeper_gui.sweep.ground import Ground
 from sweeper_gui.sweep.log import Begun, Closed, Ended, Log, LogError, Record, myself
 from sweeper_gui.sweep.trash import ids_in_trash
@@ -29,8 +32,8 @@ class Site:
     """
 
     def __init__(
-        self, ground: Ground, control: Control, lock: Lock, sweep: SweepDirectory, log: Log, evidence: Evidence,
-        who: Who, uid: int,
+        self, ground: Ground, control: Control, lock: Lock, sweep: SweepDirectory, log: Log, forwarder: Forwarder,
+        evidence: Evidence, who: Who, uid: int,
     ) -> None:  # fmt: skip
         self.ground = ground
         self.control = control
@@ -42,6 +45,7 @@ class Site:
         self.users = TrashUsers(control.path, ground.volume.mount)
         self._lock = lock
         self._log = log
+        self._forwarder = forwarder
         self._started = time.monotonic()
 
     def about_to_change(self) -> None:
@@ -64,11 +68,14 @@ class Site:
                 self._log.write(*records)
         except LogError as error:
             raise VolumeError(str(error), "check the volume's control directory") from error
+        self._forwarder.send(*records)
 
     def told(self, outcome: Outcome, modes: tuple[str, ...] = ()) -> Outcome:
         """Writes an outcome down. Where even that fails, the place of the tree still tells."""
+        ended = Ended.of(outcome, modes)
         with contextlib.suppress(LogError), self.ground.pool.operation():
-            self._log.write(Ended.of(outcome, modes))
+            self._log.write(ended)
+        self._forwarder.send(ended)
         return outcome
 
     def report(
@@ -86,9 +93,13 @@ class Site:
         counts: dict[str, int] = {}
         for outcome in outcomes:
             counts[outcome.result] = counts.get(outcome.result, 0) + 1
+        closed = Closed(time.time(), ending, counts, report.bytes_freed, seconds, problem)
+        self._forwarder.send(closed)
+        lost = self._forwarder.finish()
+        notes = (lost,) if lost else ()
         with contextlib.suppress(LogError):  # the outcomes are on the disk already, each when it happened
-            self._log.write(Closed(time.time(), ending, counts, report.bytes_freed, seconds, problem))
-        return report
+            self._log.write(msgspec.structs.replace(closed, notes=notes))
+        return msgspec.structs.replace(report, notes=notes)
 
     def bind(self, *, anew: bool = False) -> None:
         """Writes down which registry the volume belongs to, where that is not known yet. Call with a trusted read."""
@@ -141,10 +152,11 @@ def _prepared(
             log = stack.enter_context(contextlib.closing(Log(control, sweep, ground.log_fallback(sweep.id))))
         except LogError as error:
             raise VolumeError(str(error), "check the volume's control directory") from error
+        forwarder = stack.enter_context(contextlib.closing(Forwarder(socket_of(ground.settings.sweep.syslog))))
         ids = on_volume | ids_in_trash(ground, control)
         evidence = Evidence(ground, ids, control, allow_empty=allow_empty)
         evidence.look_at_clock()
-        site = Site(ground, control, lock, sweep, log, evidence, who, probe.uid)
+        site = Site(ground, control, lock, sweep, log, forwarder, evidence, who, probe.uid)
         site.write(
             Begun(
                 at=time.time(),

@@ -1,10 +1,12 @@
 """The contract of the command line, proved by running it on real volumes."""
 
 import base64
+import contextlib
 import json
 import os
 import pwd
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -273,6 +275,27 @@ def test_nothing_is_changed_without_the_ticket_that_the_settings_want(
         assert "ticket" in ran.err
     assert fingerprint(mixed.root.parent) == before
     assert sweeper(*command, *yes, "--ticket", "OPS-1").code == 0
+
+
+def test_a_syslog_daemon_is_told_and_one_that_is_missing_is_a_warning(
+    mixed: FakeVolume, sweeper: CommandLine, tmp_path: Path
+) -> None:
+    place = tmp_path / "log"
+    sweeper.configure(mixed.settings(min_age="0s") + f'[sweep]\nsyslog = "{place}"\n')
+    syslog = {check["title"]: check["state"] for check in sweeper("doctor", "--json").json["checks"]}["syslog"]
+    assert syslog == "warning"
+    ran = sweeper("sweep", "odd", "--yes", "--json")
+    assert ran.code == 0
+    assert f"could not be forwarded to {place}" in ran.json["notes"][0]
+    assert ran.json["notes"][0] in ran.err
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as daemon:
+        daemon.bind(str(place))
+        daemon.settimeout(30)
+        ran = sweeper("sweep", "dead", "--yes", "--json", "--ticket", "OPS-1")
+        assert (ran.code, ran.json["notes"]) == (0, [])
+        told = daemon.recv(65_536).decode()
+        assert f"sweep={ran.json['sweep_id']} kind=sweep" in told
+        assert "ticket=OPS-1 event=begun" in told
 
 
 def test_an_empty_registry_is_allowed_by_name_and_sets_aside(volume: FakeVolume, sweeper: CommandLine) -> None:
