@@ -35,8 +35,10 @@ class Evidence:
         self.directory_ids = directory_ids
         self.allow_empty = allow_empty
         self._control = control
-        self._snapshot: Snapshot | None = None
         self._reading = threading.Lock()
+        #: what the last read gave, and when it began by the clock of `_clock`
+        self._last: Snapshot | Untrusted | None = None
+        self._began = 0.0
         self._probe: Probe | None = None
         self._probed_at = 0.0
 
@@ -55,27 +57,31 @@ class Evidence:
 
     def fresh_snapshot(self) -> Snapshot:
         """A trusted registry read that started at most `FRESH` seconds ago, or after this call. Raises `Untrusted`."""
-        asked = time.time()
-        max_age = min(FRESH, self.ground.policy.max_registry_age)
-        with self._reading:
-            known = self._snapshot
-            if known is not None and known.started_at >= asked:
-                return known  # read while this call waited for its turn
-            if known is None or not 0 <= time.time() - known.started_at <= max_age:
-                known = self._read()
-            return known
+        return self._read_since(_clock() - min(FRESH, self.ground.policy.max_registry_age))
 
     def snapshot_after_now(self) -> Snapshot:
         """A trusted registry read that starts after this call. Raises `Untrusted`."""
-        with self._reading:
-            return self._read()
+        return self._read_since(_clock())
 
-    def _read(self) -> Snapshot:
-        self._snapshot = None
+    def _read_since(self, earliest: float) -> Snapshot:
+        """What the last read gave where it began since then, else a new one: all who wait for their turn share it."""
+        with self._reading:
+            if self._last is None or self._began < earliest:
+                self._began = _clock()
+                self._last = self._read()
+            if isinstance(self._last, Untrusted):
+                raise self._last
+            return self._last
+
+    def _read(self) -> Snapshot | Untrusted:
         snapshot = self.ground.read_registry(self.directory_ids, self._control)
         if snapshot.problems and not (self.allow_empty and snapshot.only_empty):
-            raise Untrusted(snapshot.problems[0])
+            return Untrusted(snapshot.problems[0])
         if not snapshot.problems:
             self.ground.state.remember_live(snapshot.live_ids)
-        self._snapshot = snapshot
         return snapshot
+
+
+def _clock() -> float:
+    """Seconds that nobody can set back, and that go on while the host sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

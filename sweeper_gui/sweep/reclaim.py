@@ -11,6 +11,7 @@ import msgspec
 
 from sweeper_gui.core.audit import NO_MANDATE, Mandate
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashState
+from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.core.verdict import Doubt, Status, Verdict
 from sweeper_gui.storage import files
 from sweeper_gui.storage.control import SweepDirectory
@@ -208,7 +209,7 @@ class _Reclaim:
 
     def _judged(self, tree: Tree) -> str | None:
         """Why a tree must stay, '' where it need not; None where its session is live and the tree has ended so."""
-        verdict = self._verdict(tree)
+        verdict = self._verdict(tree, self._site.evidence.fresh_snapshot())
         if verdict.status is not Status.LIVE:
             return self._difference(tree, verdict)
         if tree.begun:
@@ -220,12 +221,14 @@ class _Reclaim:
         return None
 
     def _last_question(self, tree: Tree, found: Discovery) -> str:
-        return self._difference(tree, self._verdict(tree, found))
+        """Right before the first unlink: a session that was undeleted until now is seen by the read that starts now."""
+        verdict = self._verdict(tree, self._site.evidence.snapshot_after_now(), found)
+        tree.revived = verdict.status is Status.LIVE
+        return self._difference(tree, verdict)
 
-    def _verdict(self, tree: Tree, found: Discovery | None = None) -> Verdict:
+    def _verdict(self, tree: Tree, snapshot: Snapshot, found: Discovery | None = None) -> Verdict:
         evidence = self._site.evidence
         used_by = self._site.users.user_of(tree.place, _LOOKED_WITHIN)
-        snapshot = evidence.fresh_snapshot()
         return judge_set_aside(evidence, tree.name, tree.intent, snapshot, used_by=used_by, found=found)
 
     def _difference(self, tree: Tree, verdict: Verdict) -> str:

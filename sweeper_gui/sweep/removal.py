@@ -115,7 +115,7 @@ class Removals:
     def _leave(self, tree: Tree, reason: str) -> None:
         if tree.begun:
             self._end(tree, Outcome(tree.name, Result.PARTLY_REMOVED, reason))
-        elif self._put_back_on_doubt:
+        elif self._put_back_on_doubt or tree.revived:
             self._end(tree, put_back(self._site, tree, reason))
         else:
             self._end(tree, Outcome(tree.name, Result.SKIPPED, f"stays set aside: {reason}"))

@@ -325,8 +325,8 @@ class _Sweep:
     # --- remove -----------------------------------------------------------------------------------------------------
 
     def _last_question(self, tree: Tree, found: Discovery) -> str:
-        """Right before the first unlink: nothing that is asked here may be answered by what is older than a recheck."""
-        return self._doubt(tree, self._evidence.fresh_snapshot(), looked_within=_LOOKED_WITHIN, found=found)
+        """Right before the first unlink: a session that was undeleted until now is seen by the read that starts now."""
+        return self._doubt(tree, self._evidence.snapshot_after_now(), looked_within=_LOOKED_WITHIN, found=found)
 
     def _doubt(self, tree: Tree, snapshot: Snapshot, *, looked_within: float, found: Discovery | None = None) -> str:
         used_by = self._site.users.user_of(tree.place, looked_within)

@@ -36,6 +36,8 @@ class Tree:
         self.entries = intent.entries
         self.counters = Counters()
         self.step = "set-aside"
+        #: whether its session has been found live: then it goes back, whatever becomes of the doubtful ones
+        self.revived = False
         self.outcome: Outcome | None = None
         #: whether the sweep has given the place of a failed tree to another one
         self.settled = False

@@ -14,6 +14,7 @@ from typing import Self
 import psycopg
 
 from tests.support.nobody import NOBODY, NOBODY_READING_ALL
+from tests.support.volume import FakeVolume
 
 ADMIN_PASSWORD = "admin-password"
 READER_PASSWORD = "reader-p%ssword"
@@ -117,6 +118,24 @@ class PostgreSQL:
     def _append(self, name: str, text: str) -> None:
         with open(self._data / name, "a", encoding="utf-8") as file:
             file.write(text)
+
+
+class ServedVolume(FakeVolume):
+    """A volume whose registry is a table in a server: sessions that others left there are gone."""
+
+    def __init__(self, directory: Path, server: PostgreSQL) -> None:
+        self._server = server
+        super().__init__(directory)
+        server.execute("DELETE FROM collab_session")
+
+    @property
+    def source(self) -> str:
+        """The registry as the settings take it."""
+        return self._server.url()
+
+    def _execute(self, statement: str, *values: object) -> None:
+        with psycopg.connect(self._server.url("admin", ADMIN_PASSWORD), autocommit=True) as connection:
+            connection.execute(statement.replace("?", "%s").encode(), values)
 
 
 def directory_for_server() -> Path:

@@ -17,8 +17,8 @@ CREATE TABLE IF NOT EXISTS collab_session (
     owner_github_login TEXT,
     name TEXT,
     branch TEXT,
-    created_at INTEGER,
-    deleted_at INTEGER
+    created_at BIGINT,
+    deleted_at BIGINT
 )
 """
 _DAY = 86_400.0
@@ -63,7 +63,9 @@ class FakeVolume:
         """A row, whether or not there is a directory, in place of an earlier one; times are epoch seconds."""
         created = (deleted_at or time.time()) - 10 * _DAY
         self._execute(
-            "INSERT OR REPLACE INTO collab_session VALUES (?, ?, ?, 'main', ?, ?)",
+            "INSERT INTO collab_session VALUES (?, ?, ?, 'main', ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " name = excluded.name, owner_github_login = excluded.owner_github_login, created_at = excluded.created_at,"
+            " deleted_at = excluded.deleted_at",
             id_,
             owner,
             title or f"Session {id_}",

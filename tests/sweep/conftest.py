@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 
 from sweeper_gui.storage.queue import WorkPool
+from tests.registries.conftest import postgres
 from tests.sweep.rig import Rig
+
+__all__ = ["postgres", "rig"]
 
 
 @pytest.fixture

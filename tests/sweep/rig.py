@@ -28,8 +28,8 @@ from tests.support.volume import FakeVolume
 class Rig:
     """One volume, one pool of workers. Every run opens the volume anew, as the engine does."""
 
-    def __init__(self, directory: Path, pool: WorkPool) -> None:
-        self.volume = FakeVolume(directory)
+    def __init__(self, directory: Path, pool: WorkPool, volume: FakeVolume | None = None) -> None:
+        self.volume = volume or FakeVolume(directory)
         self.pool = pool
         self.cancel = threading.Event()
         self.book = Book()
