@@ -63,6 +63,8 @@ class RemovalOutcome(StrEnum):
 class Removal:
     """What was removed. `entries_removed` does not count the top, `errors` are the first few of `error_count`.
 
+    What somebody else took out of a directory that was then removed counts too: nothing tells it from an unlink of
+    which the answer got lost.
     `bytes_freed` are allocated bytes as the discovery saw them. They are known by directory, so that for one that was
     left half-way its entries are taken to be of equal size. A file with further names outside the tree frees nothing.
     `modes` says which directories were made writable for it: 'mod/cache: 0555'.
@@ -157,6 +159,8 @@ class _Removing:
         #: protects what follows and the counts of all directories
         self._lock = threading.Lock()
         self._pending = 0
+        #: whether every directory has been queued
+        self._begun = False
         self._halted = False
         self._gone = False
         self._entries = self._bytes = 0
@@ -205,6 +209,8 @@ class _Removing:
             self._pending -= 1
             if self._pending:
                 return
+        if self._gone:
+            self._tell_rest()
         self._pool.descriptors.forget(self._tree)
         self._pool.let_go()
         self._on_done(self._result())
@@ -238,6 +244,7 @@ class _Removing:
                 empty.append(directory)
         with self._lock:
             self._pending += len(jobs)
+        self._begun = True
         self._pool.submit_each(jobs)
         for directory in empty:
             self._one_less(directory)
@@ -291,7 +298,7 @@ class _Removing:
             if error is not None:
                 full.append((child, error))
             else:
-                self._tell(1, child.own)
+                self._tell(1 + child.files, child.own + child.allocated)
 
     def _remove_top(self, top: Directory, gauge: Gauge) -> None:
         if top.kept:
@@ -306,7 +313,6 @@ class _Removing:
             self._try_again(top, _only(visible(name), error))
             return
         self._gone = True
-        self._tell(0, top.own)
 
     # --- from one step to the next ------------------------------------------------------------------------------------
 
@@ -338,7 +344,8 @@ class _Removing:
             return
         with self._lock:
             self._pending += 1
-        job = partial(self._run, self._empty, directory)
+        step = self._empty if self._begun else self._begin
+        job = partial(self._run, step, directory)
         self._pool.submit_later(job, self._back_off[attempts], _weight(directory), self._cancel)
 
     def _keep(self, directory: Directory, texts: Sequence[str], count: int) -> None:
@@ -357,6 +364,9 @@ class _Removing:
             return
         with self._lock:
             if directory.waiting == 1:
+                for child in directory.children:
+                    directory.files += 1 + child.files
+                    directory.allocated += child.own + child.allocated
                 directory.children = []
         self._one_less(directory)
 
@@ -389,6 +399,12 @@ class _Removing:
             self._bytes += size
         if self._counters is not None:
             self._counters.add(entries, size)
+
+    def _tell_rest(self) -> None:
+        """What is gone without having been told: removed by others, or by an unlink whose answer got lost."""
+        rest = [*_from_top(self._top)]
+        entries = sum(directory.files + len(directory.children) for directory in rest)
+        self._tell(entries, sum(directory.own + directory.allocated for directory in rest))
 
     # --- entries ------------------------------------------------------------------------------------------------------
 
@@ -490,15 +506,15 @@ class _Removing:
         self, directory: Directory, descriptor: int, name: str, error: OSError, leftover: _Leftover
     ) -> bool:
         """After a failed unlink: makes the directory writable where we may, else notes why. Whether it is gone."""
-        if error.errno in FORBIDDEN and self._make_writable(directory, descriptor):
+        if error.errno in FORBIDDEN:
             try:
-                os.unlink(name, dir_fd=descriptor)
+                if self._make_writable(directory, descriptor):
+                    os.unlink(name, dir_fd=descriptor)
+                    return True
             except FileNotFoundError:
                 return True
             except OSError as again:
                 error = again
-            else:
-                return True
         self._consider(directory, error)
         reason = error
         leftover.add(
@@ -529,13 +545,14 @@ class _Removing:
         """Gives the owner, if that is us, all rights on a directory that lacks them (Go's module cache is 0555).
 
         Whether it was changed. No uid is compared: on some volumes the server makes us another user than we know.
+        Raises OSError where that failed for another reason than that we may not.
         """
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         if mode & stat.S_IRWXU == stat.S_IRWXU:
             return False
         try:
             os.fchmod(descriptor, mode | stat.S_IRWXU)
-        except OSError:
+        except PermissionError:
             return False
         with self._lock:
             if len(self._modes) < MAX_ERRORS:

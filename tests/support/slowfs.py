@@ -90,6 +90,10 @@ class SlowVolume:
         """How many calls hang at this moment."""
         return int(self._ask({"do": "hanging"}))
 
+    def strikes(self) -> int:
+        """How often the faults of this plan have happened."""
+        return int(self._ask({"do": "strikes"}))
+
     def freeze(self) -> None:
         """Stops serving: everything that touches the volume waits, and its threads survive even SIGKILL."""
         self._process.send_signal(signal.SIGSTOP)

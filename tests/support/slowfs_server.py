@@ -66,6 +66,11 @@ class Plan:
         fault["done"] += 1
         return True
 
+    def strikes(self) -> int:
+        """How often the faults of this plan have happened."""
+        with self._lock:
+            return sum(fault["done"] for fault in self._faults)
+
     def strike(self, fault: dict[str, Any]) -> None:
         """Makes the fault happen in the calling thread."""
         if fault["delay"]:
@@ -246,6 +251,8 @@ def _obey(plan: Plan, mount_point: str) -> None:
             plan.calls.clear()
         elif order["do"] == "hanging":
             answer = plan.hanging
+        elif order["do"] == "strikes":
+            answer = plan.strikes()
         print(json.dumps(answer), flush=True)
     unmount(Path(mount_point))
     os._exit(0)
