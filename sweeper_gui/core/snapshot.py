@@ -24,13 +24,19 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class RegistryIdentity(msgspec.Struct, frozen=True):
-    """Which registry this is, without secrets: what a volume is bound to."""
+    """Which registry this is, without secrets: what a volume is bound to.
+
+    `query` is what is asked there. `answered` is what it says of itself when it is read: behind the same name may
+    be another server by then. It is empty where nothing has been read, or nothing is said.
+    """
 
     kind: str
     host: str = ""
     port: int | None = None
     database: str = ""
     path: str = ""
+    query: str = ""
+    answered: str = ""
 
     def __str__(self) -> str:
         place = f"{self.host}:{self.port}" if self.port else self.host
@@ -75,6 +81,11 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     def started_at(self) -> float:
         """When the oldest read began: nothing after this moment is sure to be in here."""
         return min((read.started_at for read in self.reads), default=0.0)
+
+    @property
+    def identities(self) -> tuple[RegistryIdentity, ...]:
+        """Which registries these are, as far as they could be read."""
+        return tuple(read.identity for read in self.reads)
 
     @property
     def finished_at(self) -> float:

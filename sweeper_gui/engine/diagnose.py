@@ -16,7 +16,7 @@ from sweeper_gui.storage.control import Control, place_of
 from sweeper_gui.storage.lock import holder_of
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.volume import VolumeError
-from sweeper_gui.sweep.binding import read_binding
+from sweeper_gui.sweep.binding import binding_problem, read_binding
 from sweeper_gui.sweep.forward import connection_problem, socket_of
 from sweeper_gui.sweep.ground import Ground
 from sweeper_gui.sweep.site import listed_ids
@@ -139,11 +139,11 @@ def _binding(ground: Ground, control: Control) -> Check:
         return Check("binding", "error", str(error), error.hint)
     if binding is None:
         return Check("binding", "ok", "not bound yet: the first sweep binds it to the configured registry")
-    names = " and ".join(visible(str(registry)) for registry in binding.registries)
-    if set(binding.registries) == set(ground.registries):
+    problem = binding_problem(binding, ground.registries)
+    if problem is None:
+        names = " and ".join(visible(str(registry)) for registry in binding.registries)
         return Check("binding", "ok", f"bound to {names}")
-    return Check("binding", "error", f"bound to {names}, which is not the configured registry",
-                 "correct the registry, or say that the change is meant with 'sweeper bind'")  # fmt: skip
+    return Check("binding", "error", problem, "correct the registry, or say that the change is meant")
 
 
 def _trash(ground: Ground, control: Control) -> Check:

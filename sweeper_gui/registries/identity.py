@@ -12,39 +12,48 @@ _POSTGRESQL_PORT = 5432
 
 
 def identity_of(settings: RegistrySettings) -> RegistryIdentity:
-    """Kind, host, port, database and path of the source, never a user or a secret. No I/O."""
+    """Kind, host, port, database and path of the source and what is asked there, never a user or a secret. No I/O."""
     source = settings.source.get_secret_value()
     if settings.kind == "http":
-        return _of_http(source)
+        return _of_http(source, settings.items)
     if settings.kind == "file":
-        return RegistryIdentity("file", path=str(file_path(source)))
+        return RegistryIdentity("file", path=str(file_path(source)), query=settings.items)
     if settings.kind == "exec":
-        return RegistryIdentity("exec", path=masked(source).removeprefix("exec:"))
+        return RegistryIdentity("exec", path=masked(source).removeprefix("exec:"), query=settings.items)
+    query = " ".join(settings.query.split())
     if sql_dialect(source) == "sqlite":
-        return RegistryIdentity("sqlite", path=str(sqlite_path(source)))
-    return _of_postgresql(source)
+        return RegistryIdentity("sqlite", path=str(sqlite_path(source)), query=query)
+    return _of_postgresql(source, query)
 
 
-def _of_http(source: str) -> RegistryIdentity:
+def _of_http(source: str, items: str) -> RegistryIdentity:
     parts = urlsplit(masked(source))
     # The query tells registries apart as well: ?environment=staging
     path = parts.path + (f"?{parts.query}" if parts.query else "")
-    return RegistryIdentity(
-        "http", host=(parts.hostname or "").lower(), port=parts.port or _PORTS[parts.scheme], path=path or "/"
-    )
+    host = (parts.hostname or "").lower()
+    return RegistryIdentity("http", host, parts.port or _PORTS[parts.scheme], path=path or "/", query=items)
 
 
-def _of_postgresql(source: str) -> RegistryIdentity:
-    """As libpq would understand it: what the URL leaves out comes from the PG* variables."""
+def _of_postgresql(source: str, query: str) -> RegistryIdentity:
+    """As the driver would understand it: parameters replace what stands before them, and the rest is libpq's to find.
+
+    libpq takes what is missing from the service, if one is named, and then from the PG* variables.
+    """
     parts = urlsplit(source)
     parameters = {
         key: ",".join(values) for key, values in parse_qs(parts.query).items()
     }  # several hosts, tried in turn
-    host = parts.hostname or parameters.get("host") or os.environ.get("PGHOST") or "localhost"
-    port = str(parts.port or parameters.get("port") or os.environ.get("PGPORT") or _POSTGRESQL_PORT)
+    service = parameters.get("service") or os.environ.get("PGSERVICE", "")
+    address = parameters.get("hostaddr") or os.environ.get("PGHOSTADDR", "")
+    host = parameters.get("host") or parts.hostname or os.environ.get("PGHOST") or ("" if service else "localhost")
+    port = parameters.get("port") or str(parts.port or os.environ.get("PGPORT") or _POSTGRESQL_PORT)
+    place = unquote(host).lower() if not host.startswith("/") else host
+    place += f"[{address}]" if address else ""
+    place += f" by the service {service}" if service else ""
     return RegistryIdentity(
         "postgresql",
-        host=unquote(host).lower() if not host.startswith("/") else host,
+        host=place.strip() if port.isdecimal() else f"{place}:{port}",
         port=int(port) if port.isdecimal() else None,
-        database=unquote(parts.path.lstrip("/")),
+        database=parameters.get("dbname") or unquote(parts.path.lstrip("/")),
+        query=query,
     )

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from sweeper_gui.core.snapshot import RegistryRead, Snapshot
 from sweeper_gui.registries.base import CANCELLED, Attempt, RegistryError
 from sweeper_gui.registries.identity import identity_of
@@ -60,7 +62,9 @@ class _Running:
     def read(self, sessions: Sessions | None, error: str | None = None, hint: str | None = None) -> RegistryRead:
         """The result of this read."""
         return RegistryRead(
-            identity=identity_of(self.settings),
+            identity=msgspec.structs.replace(
+                identity_of(self.settings), answered=sessions.answered if sessions else ""
+            ),
             shown=self.settings.shown,
             started_at=self.started_at,
             finished_at=time.time(),

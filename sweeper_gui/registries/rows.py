@@ -53,6 +53,8 @@ class Sessions(msgspec.Struct, frozen=True):
 
     sessions: tuple[Session, ...]
     knows_deleted: bool
+    #: what the source says of itself: part of its identity
+    answered: str = ""
 
 
 class Gatherer:

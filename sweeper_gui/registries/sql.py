@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import Dialect, ExceptionContext
@@ -89,7 +90,9 @@ def _read_sqlite(
         driver: Any = connection.connection.dbapi_connection
         # What the connection does for itself is done now; the user's query may only select.
         driver.set_authorizer(_only_selecting)
-        return _gathered(connection, settings.query, attempt)
+        sessions = _gathered(connection, settings.query, attempt)
+    # A link may lead to another copy today.
+    return msgspec.structs.replace(sessions, answered=f"the file {os.path.realpath(path)}")
 
 
 def _refuse_lagging_wal(path: Path, network_file_system: NetworkCheck) -> None:
@@ -187,8 +190,32 @@ def _read_postgresql(settings: RegistrySettings, attempt: Attempt) -> Sessions:
                     "is a standby server: it may lag behind and not know the newest sessions",
                     "name the primary server; allow_replica = true trusts this one all the same",
                 )
+            # A row-level policy would leave sessions out without a word: with this it is an error.
+            connection.exec_driver_sql("SET LOCAL row_security = off")
+            answered = _postgresql_answer(connection)
             # Streaming declares a cursor, which PostgreSQL does for one SELECT only.
-            return _gathered(connection, settings.query, attempt)
+            sessions = _gathered(connection, settings.query, attempt)
+            return msgspec.structs.replace(sessions, answered=answered)
+
+
+def _postgresql_answer(connection: Connection) -> str:
+    """Which database this is, as it says itself: a name may lead to a staging copy today.
+
+    A dump that was restored elsewhere is another cluster. A copy of the files has the same identifier: there only the
+    configured place tells.
+    """
+    database, schemas = connection.exec_driver_sql(
+        "SELECT current_database(), array_to_string(current_schemas(false), ', ')"
+    ).one()
+    words = f"the database {database} with the schemas {schemas or 'none'}"
+    try:
+        with connection.begin_nested():
+            cluster = connection.exec_driver_sql("SELECT system_identifier FROM pg_control_system()").scalar_one()
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege | psycopg.errors.UndefinedFunction):
+            raise
+        return words
+    return f"{words} in the cluster {cluster}"
 
 
 def _postgresql_engine(settings: RegistrySettings, attempt: Attempt, stack: ExitStack) -> Engine:
@@ -259,7 +286,10 @@ _OTHER_ERROR = ("refuses the query: {}", "check 'query': is this the right datab
 _POSTGRESQL_ERRORS = {
     "0A": ("has a query that is no plain SELECT: {}", _ONE_SELECT),
     "25006": ("has a query that wants to write: {}", _ONE_SELECT),
-    "42501": ("does not let this user read the table: {}", "GRANT SELECT ON … TO this user"),
+    "42501": (
+        "does not let this user read the whole table: {}",
+        "GRANT SELECT ON … TO this user; past a row-level policy: ALTER ROLE … BYPASSRLS",
+    ),
     "42601": ("does not understand the query: {}", _ONE_SELECT),
     "08": ("broke the connection off: {}", "check the server and the network"),
     "28": ("does not let this user in: {}", "check the user and the password in the source"),

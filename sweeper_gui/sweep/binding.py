@@ -15,7 +15,8 @@ from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.volume import VolumeError
 
 _NAME = b"binding.json"
-_MAX_SIZE = 65_536
+_MAX_SIZE = 1 << 20
+_MEANT = "if the change is meant, say so with 'sweeper bind'"
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -64,14 +65,32 @@ def write_binding(control: Control, binding: Binding) -> None:
     os.fsync(control.descriptor)
 
 
-def binding_problem(binding: Binding | None, configured: tuple[RegistryIdentity, ...]) -> str | None:
-    """Why the configured registries are not this volume's; None where they are, or where it is not bound yet."""
-    if binding is None or set(binding.registries) == set(configured):
+def binding_problem(binding: Binding | None, found: tuple[RegistryIdentity, ...]) -> str | None:
+    """Why these registries are not this volume's; None where they are, or where it is not bound yet.
+
+    What a registry says of itself is compared where it is known on both sides: one that could not be read says nothing.
+    """
+    if binding is None:
         return None
-    return (
-        f"this volume is bound to the registry {_words(binding.registries)}, not to {_words(configured)}: "
-        "if the change is meant, say so with 'sweeper bind'"
-    )
+    bound = {_place(one): one for one in binding.registries}
+    if bound.keys() != {_place(one) for one in found}:
+        return f"this volume is bound to the registry {_words(binding.registries)}, not to {_words(found)}: {_MEANT}"
+    for one in found:
+        known = bound[_place(one)]
+        if one.query != known.query:
+            return (
+                f"this volume is bound to another query or list of {visible(str(one))} than is configured now: {_MEANT}"
+            )
+        if one.answered and known.answered and one.answered != known.answered:
+            return (
+                f"behind {visible(str(one))} is {visible(one.answered)} now; this volume is bound to "
+                f"{visible(known.answered)}. Does the name lead to a copy? {_MEANT[0].upper()}{_MEANT[1:]}"
+            )
+    return None
+
+
+def _place(registry: RegistryIdentity) -> RegistryIdentity:
+    return msgspec.structs.replace(registry, query="", answered="")
 
 
 def _words(registries: tuple[RegistryIdentity, ...]) -> str:

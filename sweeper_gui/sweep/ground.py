@@ -116,17 +116,17 @@ class Ground:
 
     def examined(self, answer: Snapshot, directory_ids: frozenset[str], control: Control | None = None) -> Snapshot:
         """The answer examined against this volume, its past and its binding."""
-        return examine(answer, directory_ids, self.state.live_ids, self._binding_problem(control))
+        return examine(answer, directory_ids, self.state.live_ids, self._binding_problem(answer.identities, control))
 
-    def _binding_problem(self, control: Control | None) -> str | None:
+    def _binding_problem(self, found: tuple[RegistryIdentity, ...], control: Control | None) -> str | None:
         try:
             if control is not None:
-                return binding_problem(read_binding(control), self.registries)
+                return binding_problem(read_binding(control), found)
             opened = Control.open_existing(self.volume, self.settings.volume)
             if opened is None:
                 return None
             with opened:
-                return binding_problem(read_binding(opened), self.registries)
+                return binding_problem(read_binding(opened), found)
         except VolumeError as error:
             return str(error)
         except OSError as error:

@@ -84,7 +84,7 @@ def bind(ground: Ground) -> str:
         snapshot = ground.read_registry(site.evidence.directory_ids, accept=True)
         if snapshot.problems:
             raise Untrusted(snapshot.problems[0])
-        site.bind(anew=True)
+        site.bind(snapshot, anew=True)
         ground.state.remember_live(snapshot.live_ids)
         site.report((), Ending.DONE)
         names = " and ".join(str(registry) for registry in ground.registries)

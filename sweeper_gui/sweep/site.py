@@ -12,6 +12,7 @@ import msgspec
 
 from sweeper_gui.core.audit import NO_MANDATE, Mandate, Who
 from sweeper_gui.core.outcome import Ending, Outcome, Report
+from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.storage.control import Control, SweepDirectory
 from sweeper_gui.storage.lock import Lock, LockLost
 from sweeper_gui.storage.volume import VolumeError
@@ -101,14 +102,14 @@ class Site:
             self._log.write(msgspec.structs.replace(closed, notes=notes))
         return msgspec.structs.replace(report, notes=notes)
 
-    def bind(self, *, anew: bool = False) -> None:
+    def bind(self, snapshot: Snapshot, *, anew: bool = False) -> None:
         """Writes down which registry the volume belongs to, where that is not known yet. Call with a trusted read."""
         if not anew and read_binding(self.control) is not None:
             return
         self.about_to_change()
         try:
             by = f"{self.who}@{self.who.host}"
-            write_binding(self.control, Binding(self.ground.registries, by, time.time()))
+            write_binding(self.control, Binding(snapshot.identities, by, time.time()))
         except OSError as error:
             raise VolumeError(f"the binding can't be written: {error.strerror}", "check the volume") from error
 

@@ -191,7 +191,7 @@ class _Sweep:
             return
         snapshot = self._evidence.fresh_snapshot()
         if not snapshot.problems:  # an empty one that is allowed for these names binds nothing
-            self._site.bind()
+            self._site.bind(snapshot)
         self._evidence.look_at_clock()
         passed = self._recheck(measured, snapshot, self._ground.facts())
         if not passed or self._cancel.is_set():

@@ -5,11 +5,13 @@ import socket
 import threading
 import time
 
+import msgspec
 import psycopg
 import pytest
 
 from sweeper_gui.core.snapshot import RegistryIdentity, Session
 from sweeper_gui.registries import identity_of, read_all
+from sweeper_gui.settings import DEFAULT_QUERY
 from tests.registries.conftest import registry
 from tests.registries.postgres import ADMIN_PASSWORD, READER_PASSWORD, PostgreSQL, directory_for_server, remove
 from tests.registries.servers import proxy
@@ -249,11 +251,44 @@ def test_text_of_a_database_without_an_encoding_is_read_as_utf_8(read, postgres)
         ("postgresql:///c?host=a&host=b", {}, RegistryIdentity("postgresql", "a,b", 5432, "c")),
         ("postgres:///c", {"PGHOST": "elsewhere", "PGPORT": "8"}, RegistryIdentity("postgresql", "elsewhere", 8, "c")),
         ("postgres:///c", {}, RegistryIdentity("postgresql", "localhost", 5432, "c")),
+        # parameters replace what stands before them, and libpq's variables lead elsewhere as well
+        ("postgresql://a/c?host=b&port=7&dbname=d", {}, RegistryIdentity("postgresql", "b", 7, "d")),
+        ("postgresql://a/c?hostaddr=10.0.0.9", {}, RegistryIdentity("postgresql", "a[10.0.0.9]", 5432, "c")),
+        ("postgresql://a/c", {"PGHOSTADDR": "10.0.0.9"}, RegistryIdentity("postgresql", "a[10.0.0.9]", 5432, "c")),
+        ("postgresql:///c?service=s", {}, RegistryIdentity("postgresql", "by the service s", 5432, "c")),
+        ("postgresql://a/c?host=b&host=d&port=1&port=2", {}, RegistryIdentity("postgresql", "b,d:1,2", None, "c")),
     ],
 )
 def test_the_identity_names_the_place_and_no_secret(monkeypatch, source, variables, identity):
-    for name in ("PGHOST", "PGPORT"):
+    for name in ("PGHOST", "PGPORT", "PGHOSTADDR", "PGSERVICE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert identity_of(registry(source)) == identity
+    assert identity_of(registry(source)) == msgspec.structs.replace(identity, query=DEFAULT_QUERY)
+
+
+def test_what_a_policy_hides_is_an_error_and_not_left_out(read, postgres):
+    """A row-level policy leaves sessions out without a word, and each would look like one that never was."""
+    postgres.execute(
+        "CREATE TABLE guarded (id text, deleted_at bigint); INSERT INTO guarded VALUES ('a', NULL), ('b', NULL);"
+        "GRANT SELECT ON guarded TO reader; CREATE POLICY one ON guarded USING (id = 'a');"
+        "ALTER TABLE guarded ENABLE ROW LEVEL SECURITY"
+    )
+    try:
+        result = read(postgres.url(), query="SELECT * FROM guarded")
+        assert "row-level security" in result.error
+        assert "BYPASSRLS" in result.hint
+        assert not result.sessions
+    finally:
+        postgres.execute("DROP TABLE guarded")
+
+
+def test_a_server_says_which_one_it_is(read, postgres):
+    answered = read(postgres.url()).identity.answered
+    assert answered.startswith("the database postgres with the schemas public in the cluster ")
+    assert answered.rpartition(" ")[2].isdecimal()
+    postgres.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    try:
+        assert read(postgres.url()).identity.answered == "the database postgres with the schemas public"
+    finally:
+        postgres.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
