@@ -146,12 +146,15 @@ class Control:
             parent = os.open(os.path.dirname(place.path), _PARENT_FLAGS)
             try:
                 made = _make(os.path.basename(place.path), parent, group)
+                if made:
+                    files.settle_place(parent)
             finally:
                 os.close(parent)
         control = cls(place.path, _opened(place.path, volume), group)
         try:
             control._check(fresh=made)
-            control._make(SWEEPS)
+            if control._make(SWEEPS):
+                files.settle(control.descriptor)
         except BaseException:
             control.close()
             raise
@@ -269,8 +272,8 @@ class Control:
                 raise
             os.rmdir(name, dir_fd=trash)
 
-    def _make(self, name: bytes, parent: int | None = None) -> None:
-        _make(name, self.descriptor if parent is None else parent, self.group)
+    def _make(self, name: bytes) -> bool:
+        return _make(name, self.descriptor, self.group)
 
     @contextmanager
     def _sweeps(self) -> Iterator[int]:
@@ -293,7 +296,7 @@ class Control:
                 _own(sweep.descriptor, self.group)
                 for name in (WHOLE, REMOVING):
                     _make(name, sweep.descriptor, self.group)
-                os.fsync(sweeps)
+                files.settle(sweeps)
             except BaseException:
                 sweep.close()
                 raise

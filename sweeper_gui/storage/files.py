@@ -5,6 +5,7 @@ mount point or '..' (which only tells where an open one is by now): what was swa
 kernel, not by a check that can be raced.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -187,6 +188,29 @@ def move(source: bytes, source_parent: int, target: bytes, target_parent: int, i
     except OSError:
         if inode_of(target, target_parent) != inode or inode_of(source, source_parent) == inode:
             raise
+
+
+def settle(descriptor: int) -> None:
+    """Has what was renamed into or out of an open directory on the disk when it returns.
+
+    A file server does that before it answers (NFS), and a file system without the call (EINVAL, as on CIFS) promises
+    nothing that could be waited for. Raises OSError where it failed: then nobody knows what a power cut would leave.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def settle_place(directory: int) -> None:
+    """As `settle`, for a directory that is open as a place only (O_PATH); not for one that we may not read."""
+    with contextlib.suppress(PermissionError):
+        descriptor = reopen(directory)
+        try:
+            settle(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def inode_of(name: bytes, parent: int) -> int | None:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sweeper_gui.storage import files
+
 _STEP_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NEW_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -86,6 +88,7 @@ def _replaced(name: str, directory: int, content: bytes) -> int:
             view = view[os.write(descriptor, view) :]
         os.fsync(descriptor)
         os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+        files.settle_place(directory)
     except BaseException:
         os.close(descriptor)
         with contextlib.suppress(OSError):
@@ -160,6 +163,7 @@ def _entered(part: str, parent: int, make: bool) -> int:
     if make:
         with contextlib.suppress(FileExistsError):
             os.mkdir(part, 0o700, dir_fd=parent)
+            files.settle_place(parent)
     return _instead(os.open(part, _STEP_FLAGS, dir_fd=parent), parent)
 
 

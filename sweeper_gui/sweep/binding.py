@@ -11,6 +11,7 @@ import msgspec
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.snapshot import RegistryIdentity
+from sweeper_gui.storage import files
 from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.volume import VolumeError
 
@@ -62,7 +63,7 @@ def write_binding(control: Control, binding: Binding) -> None:
     finally:
         os.close(descriptor)
     os.rename(new, _NAME, src_dir_fd=control.descriptor, dst_dir_fd=control.descriptor)
-    os.fsync(control.descriptor)
+    files.settle(control.descriptor)
 
 
 def binding_problem(binding: Binding | None, found: tuple[RegistryIdentity, ...]) -> str | None:

@@ -2,9 +2,14 @@
 
 One line of JSON a record, in a file created exclusively by its only writer, fsynced before each step that it announces.
 Where the volume is full, the log goes on in the local state, so that a full disk can be cleaned.
+
+Each line ends with a check over itself, the lines before it and the sweep's id. A line that was changed, lost, moved,
+repeated or written by someone else is told, and nothing from there on is believed: one bit could turn a name or a
+number into another one's. It is no signature: who may write in the control directory may write logs.
 """
 
 import errno
+import hashlib
 import os
 import pwd
 import socket
@@ -24,15 +29,18 @@ from sweeper_gui.core.outcome import Ending, Outcome, Result
 from sweeper_gui.core.plan import Candidate
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.workspace import Identity
+from sweeper_gui.storage import files
 from sweeper_gui.storage.control import LOG, Control, SweepDirectory
 from sweeper_gui.storage.private import begin_private, read_private
 from sweeper_gui.sweep.words import words_of
 
-SCHEMA = 1
+SCHEMA = 2
 #: What the kernel says of a process that no login has led to.
 _NOBODY_LOGGED_IN = 2**32 - 1
 #: A variable may hold anything, of any length.
 _MAX_USER = 64
+_CHECK = b',"check":"'
+_CHECK_DIGITS = 16
 #: A log longer than this many bytes is none of ours: a record has some hundreds, and a run some thousands of records.
 _MAX_SIZE = 256 << 20
 
@@ -214,6 +222,23 @@ def intent_of(number: int, candidate: Candidate, registry_read_at: float) -> Int
     )
 
 
+class _Chain:
+    """The check of each line, which depends on all lines before it."""
+
+    def __init__(self, sweep_id: str) -> None:
+        self._sum = hashlib.blake2b(os.fsencode(sweep_id), digest_size=_CHECK_DIGITS // 2)
+
+    def sealed(self, record: bytes) -> bytes:
+        """The next line, without its end: the record, a JSON object, with its check as one more member."""
+        self._sum.update(record)
+        return record[:-1] + _CHECK + self._sum.hexdigest().encode() + b'"}'
+
+    def follows(self, line: bytes) -> bool:
+        """Whether this is the line that was written next."""
+        record = line[: -len(_CHECK) - _CHECK_DIGITS - 2] + b"}"
+        return self.sealed(record) == line
+
+
 class LogError(Exception):
     """The log can't be written: nothing more may be begun."""
 
@@ -226,12 +251,13 @@ class Log:
         self._fallback = fallback
         self._broken = ""
         self._written = bytearray()
+        self._chain = _Chain(sweep.id)
         self.local_path: Path | None = None
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self._descriptor = os.open(LOG, flags, 0o640, dir_fd=sweep.descriptor)
             control.share(self._descriptor)
-            os.fsync(sweep.descriptor)
+            files.settle(sweep.descriptor)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise LogError(f"the log can't be made: {error.strerror}") from error
@@ -243,10 +269,10 @@ class Log:
 
         What follows a half-written line could not be read, and a second fsync says nothing of what the first lost.
         """
-        lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         with self._lock:
             if self._broken:
                 raise LogError(self._broken)
+            lines = b"".join(self._chain.sealed(msgspec.json.encode(record)) + b"\n" for record in records)
             try:
                 self._append(lines)
             except (OSError, LogError) as error:
@@ -315,14 +341,15 @@ def read_log(sweep: SweepDirectory | None, fallback: Path) -> ReadLog:
 
     `sweep` is None where its directory is gone. Never raises: damage is told.
     """
+    sweep_id = fallback.parent.name if sweep is None else sweep.id
     there = ReadLog((), "the sweep's directory is gone from the volume")
     if sweep is not None:
         try:
-            there = _parsed(_content(sweep))
+            there = _parsed(_content(sweep), sweep_id)
         except OSError as error:
             there = ReadLog((), f"the log can't be read: {error.strerror}")
     try:
-        here = _parsed(read_private(fallback, _MAX_SIZE))
+        here = _parsed(read_private(fallback, _MAX_SIZE), sweep_id)
     except OSError:
         return there
     return here if len(here.records) > len(there.records) else there
@@ -343,20 +370,25 @@ def _content(sweep: SweepDirectory) -> bytes:
         os.close(descriptor)
 
 
-def _parsed(data: bytes) -> ReadLog:
+def _parsed(data: bytes, sweep_id: str) -> ReadLog:
     records: list[Record] = []
-    lines = data.split(b"\n")
-    for index, line in enumerate(lines):
-        if not line:
-            continue
+    chain = _Chain(sweep_id)
+    # What has no end was cut in its write: its step never began, and it tells nothing.
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
-            records.append(_decoder.decode(line))
+            record = _decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            torn = index == len(lines) - 1  # no newline behind it: the write was cut, and its step never began
-            return ReadLog(tuple(records), "" if torn else f"line {index + 1} of the log can't be read")
+            return _told(records, f"line {number} of the log can't be read")
+        if not chain.follows(line):
+            return _told(records, f"line {number} of the log is not what was written there")
+        records.append(record)
+    return _told(records)
+
+
+def _told(records: list[Record], damage: str = "") -> ReadLog:
     if records and not isinstance(records[0], Begun):
         return ReadLog((), "the log does not begin with its first record")
-    return ReadLog(tuple(records))
+    return ReadLog(tuple(records), damage)
 
 
 def identity_before(intent: Intent, device: int) -> Identity:

@@ -4,6 +4,7 @@ The work runs on the pool's threads; each tree goes its way by itself and ends w
 rename to `removing/` a tree can go back to its place, and does so on any doubt where `put_back_on_doubt` says so.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,8 @@ class Removals:
         if not tree.begun and not self._announced(tree, found):
             return
         tree.step = "removing"
+        if not self._settled(tree):
+            return
         remove(
             self._site.ground.pool,
             tree.directory.removing,
@@ -97,6 +100,24 @@ class Removals:
             if isinstance(error, VolumeError):
                 self.problem = self.problem or str(error)
             self._leave(tree, f"its removal could not begin: {words_of(error)}")
+            return False
+        return True
+
+    def _settled(self, tree: Tree) -> bool:
+        """Has the tree's way here on the disk before its first unlink; False where that failed: the tree has ended.
+
+        Otherwise a power cut could leave the unlinks and lose a rename, and with it a half-empty tree where only whole
+        ones are looked for. One that was begun before may have died in between.
+        """
+        try:
+            with self._site.ground.pool.operation():
+                for directory in (tree.directory.removing, tree.directory.whole):
+                    files.settle(directory)
+                with contextlib.suppress(FileNotFoundError), self._site.ground.volume.parent_of(tree.name) as parent:
+                    files.settle(parent)
+        except (OSError, VolumeError) as error:
+            reason = f"its removal could not begin: {words_of(error)}; it waits in the trash"
+            self._end(tree, Outcome(tree.name, Result.PARTLY_REMOVED, reason))
             return False
         return True
 
