@@ -1,6 +1,5 @@
 """What the logs tell an auditor, from wherever they are and in whatever state."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from sweeper_gui.sweep.history import past_sweeps
 from sweeper_gui.sweep.log import myself
 from sweeper_gui.sweep.site import open_site
 from sweeper_gui.sweep.sweeper import run_sweep
+from tests.support.forged import forge, records_of
 from tests.sweep.rig import Rig, progress_of
 
 
@@ -97,10 +97,9 @@ def test_evidence_is_never_sought_outside_the_logs(filled: Rig, tmp_path: Path) 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(log, elsewhere / "log.jsonl")
-    with log.open("a") as file:
-        for source in (str(elsewhere), "../../elsewhere", "..", ""):
-            planted = {"type": "removing", "at": 1.0, "number": 0, "name": {"text": "gone-0"}, "entries": 1}
-            file.write(json.dumps({**planted, "source": source}) + "\n")
+    planted = {"type": "removing", "at": 1.0, "number": 0, "name": {"text": "gone-0"}, "entries": 1}
+    sources = (str(elsewhere), "../../elsewhere", "..", "")
+    forge(log, [*records_of(log), *({**planted, "source": source} for source in sources)])
     told = [(one.source, one.reason) for one in asked(filled)[0].evidence]
     assert {reason for source, reason in told if source} == {""}
 
@@ -165,7 +164,6 @@ def test_a_log_that_went_on_in_the_local_state_is_told_even_when_the_volume_has_
         (b"", "holds nothing"),
         (b"\x00\xff\n", "line 1 of the log can't be read"),
         (b'{"type":"end"}\n', "line 1"),
-        (b'{"type":"set-aside","at":1.0,"number":0}\n', "does not begin with its first record"),
     ],
 )
 def test_a_damaged_log_is_told_as_such(filled: Rig, content: bytes, words: str) -> None:
@@ -173,6 +171,15 @@ def test_a_damaged_log_is_told_as_such(filled: Rig, content: bytes, words: str) 
     log_of(filled).write_bytes(content)
     (past,) = asked(filled, since=1e12)
     assert words in past.problem
+    assert past.who is None
+
+
+def test_a_log_that_does_not_begin_with_its_beginning_tells_nothing(filled: Rig) -> None:
+    filled.sweep(filled.plan("gone-0"))
+    log = log_of(filled)
+    forge(log, records_of(log)[1:])
+    (past,) = asked(filled)
+    assert "does not begin with its first record" in past.problem
     assert past.who is None
 
 
