@@ -63,5 +63,8 @@ class _Library:
     """The C library with its rename counted."""
 
     def __init__(self, library: Any, steps: Steps) -> None:
-        self.syscall = library.syscall
+        self._library = library
         self.renameat2 = steps._counting("rename", library.renameat2)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)
