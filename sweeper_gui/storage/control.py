@@ -8,6 +8,7 @@ import contextlib
 import errno
 import grp
 import os
+import pwd
 import re
 import secrets
 import stat
@@ -135,7 +136,13 @@ class Control:
             descriptor = _opened(place.path, volume)
         except FileNotFoundError:
             return None
-        return cls(place.path, descriptor, _group_id(settings))
+        control = cls(place.path, descriptor, _group_id(settings))
+        try:
+            control._refuse_changeable()
+        except BaseException:
+            control.close()
+            raise
+        return control
 
     @classmethod
     def open_or_create(cls, volume: Volume, settings: VolumeSettings) -> "Control":
@@ -201,7 +208,7 @@ class Control:
         """Refuses a directory that someone else owns or may enter."""
         owner = os.fstat(self.descriptor).st_uid
         probe = self.probe()
-        if owner != probe.uid and not self._of_team:
+        if owner != probe.uid and not (self._of_team and _is_member(owner, self.group)):
             raise VolumeError(
                 f"the control directory {visible(self.path)} belongs to user {owner}, "
                 f"but what we create there belongs to user {probe.uid}",
@@ -210,6 +217,20 @@ class Control:
         problem, mend = self._openness()
         if problem and not fresh:
             raise VolumeError(f"the control directory {visible(self.path)} is not safe: {problem}", mend)
+
+    def _refuse_changeable(self) -> None:
+        """Even to be looked at: what lies in a directory that others may change, anybody may have put there."""
+        mode = stat.S_IMODE(os.fstat(self.descriptor).st_mode)
+        if mode & (0o002 if self._of_team else 0o022):
+            problem, mend = self._openness()
+            raise VolumeError(f"the control directory {visible(self.path)} is not safe: {problem}", mend)
+
+    def _refuse_planted(self, descriptor: int, name: str) -> None:
+        """What lies in here must be its owner's, or a member's of the team, and no one else's to change."""
+        status, owner = os.fstat(descriptor), os.fstat(self.descriptor).st_uid
+        ours = status.st_uid == owner or (self._of_team and _is_member(status.st_uid, self.group))
+        if not ours or status.st_mode & (0o002 if self._of_team else 0o022):
+            raise PermissionError(errno.EPERM, "planted by another user, or open to changes by others", name)
 
     @property
     def _of_team(self) -> bool:
@@ -253,7 +274,7 @@ class Control:
         return Probe(status.st_ctime_ns / 1e9, host_clock, status.st_uid, status.st_gid)
 
     def probe_rename(self, volume: Volume, parent: int, trash: int) -> None:
-        """Makes a directory among the workspaces and renames it into the trash: so can the workspaces be.
+        """Moves a directory from the trash among the workspaces and back: so can the workspaces be moved.
 
         Call with the lock held: a directory of that name was left by a run that died here, and is empty.
         """
@@ -264,12 +285,19 @@ class Control:
         with _words(f"directories of {volume.shown} can't be moved to the trash {visible(self.path)}"):
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(name, dir_fd=parent)
-            os.mkdir(name, 0o700, dir_fd=parent)
+            os.mkdir(name, 0o700, dir_fd=trash)
+            inode = files.inode_of(name, trash)
             try:
-                os.rename(name, name, src_dir_fd=parent, dst_dir_fd=trash)
+                files.rename_exclusively(name, trash, name, parent)
+                files.rename_exclusively(name, parent, name, trash)
             except BaseException:
-                os.rmdir(name, dir_fd=parent)
+                for place in (trash, parent):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(name, dir_fd=place)
                 raise
+            if files.inode_of(name, trash) != inode:  # whoever may write there can rename a workspace to this name
+                files.rename_exclusively(name, trash, name, parent)
+                raise OSError(errno.EEXIST, "somebody exchanges directories there")
             os.rmdir(name, dir_fd=trash)
 
     def _make(self, name: bytes) -> bool:
@@ -279,6 +307,7 @@ class Control:
     def _sweeps(self) -> Iterator[int]:
         descriptor = files.open_directory(SWEEPS, self.descriptor)
         try:
+            self._refuse_planted(descriptor, os.fsdecode(SWEEPS))
             yield descriptor
         finally:
             os.close(descriptor)
@@ -308,6 +337,7 @@ class Control:
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(_RESERVE, flags, self.file_mode, dir_fd=self.descriptor)
             try:
+                self.share(descriptor)
                 os.posix_fallocate(descriptor, 0, _RESERVED_BYTES)
             finally:
                 os.close(descriptor)
@@ -338,9 +368,11 @@ class Control:
         """The directory of a past sweep. Raises OSError where it is gone or no directory of ours."""
         with self._sweeps() as sweeps:
             sweep = SweepDirectory(id_, files.open_directory(os.fsencode(id_), sweeps))
-        if self.group is None and os.fstat(sweep.descriptor).st_uid != os.fstat(self.descriptor).st_uid:
+        try:
+            self._refuse_planted(sweep.descriptor, id_)
+        except BaseException:
             sweep.close()
-            raise PermissionError(errno.EPERM, "planted by another user", id_)
+            raise
         return sweep
 
 
@@ -458,6 +490,20 @@ def _group_id(settings: VolumeSettings) -> int | None:
         raise VolumeError(
             f"'control_group' {settings.control_group} is no group of this host", "correct it, or make the group"
         ) from error
+
+
+def _is_member(uid: int, group: int | None) -> bool:
+    """Whether the host counts the user among the group, or it is root's: a directory may get its group from its parent.
+
+    So another user's may have the team's group, and he would keep the right to change what is in there.
+    """
+    if uid == 0:
+        return True
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return group in os.getgrouplist(user.pw_name, user.pw_gid)
 
 
 class VolumeFull(VolumeError):

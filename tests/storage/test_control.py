@@ -1,14 +1,18 @@
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
 
 import pytest
 
 from sweeper_gui.settings import VolumeSettings
+from sweeper_gui.storage import files
 from sweeper_gui.storage.control import Control, place_of
 from sweeper_gui.storage.lock import Lock, LockHeld, LockLost, holder_of
 from sweeper_gui.storage.volume import Volume, VolumeError
 from tests.support.mounts import bind, tmpfs
+from tests.support.trees import fingerprint
 
 
 @pytest.fixture
@@ -106,6 +110,91 @@ def test_team_shares_it(root: Path) -> None:
     for path in (root.parent / ".sweeper-root", root.parent / ".sweeper-root" / "sweeps" / sweep.id / "whole"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o2770
         assert path.group() == "daemon"
+
+
+def test_team_directory_that_a_stranger_has_made_is_refused(root: Path) -> None:
+    """Below a directory with the group's set-gid bit everybody's new directories belong to the group."""
+    (root.parent / ".sweeper-root").mkdir(mode=0o700)
+    os.chown(root.parent / ".sweeper-root", 12345, grp.getgrnam("daemon").gr_gid)
+    (root.parent / ".sweeper-root").chmod(0o2770)
+    volume, settings = opened(root, control_group="daemon")
+    with volume, pytest.raises(VolumeError, match="belongs to user 12345"):
+        Control.open_or_create(volume, settings)
+    os.chown(root.parent / ".sweeper-root", pwd.getpwnam("daemon").pw_uid, -1)
+    with opened(root)[0] as volume, Control.open_or_create(volume, settings) as control:
+        assert control.condition()[0] == "ok"
+
+
+def test_what_others_may_change_is_not_even_looked_into(root: Path) -> None:
+    """Whatever lies in there, a binding or a trash, anybody may have put there."""
+    (root.parent / ".sweeper-root").mkdir()
+    (root.parent / ".sweeper-root").chmod(0o777)
+    volume, settings = opened(root)
+    with volume, pytest.raises(VolumeError, match="not safe: others may enter it") as told:
+        Control.open_existing(volume, settings)
+    assert "chmod 700" in told.value.hint
+
+
+@pytest.mark.parametrize("below", ["sweeps", "sweeps/20260101T000000.000000Z-abcdef"])
+@pytest.mark.parametrize(("owner", "mode"), [(12345, 0o700), (0, 0o777)], ids=["another user's", "open to all"])
+def test_planted_directory_in_it_is_refused(root: Path, below: str, owner: int, mode: int) -> None:
+    """Put there while the control directory was open to all, by someone who may hold it open still."""
+    control_dir = root.parent / ".sweeper-root"
+    planted = control_dir / below
+    for path in (control_dir, control_dir / "sweeps", planted):
+        path.mkdir(mode=0o700, exist_ok=True)
+    os.chown(planted, owner, owner)
+    planted.chmod(mode)
+    volume, settings = opened(root)
+    with volume, Control.open_or_create(volume, settings) as control:
+        with pytest.raises(PermissionError, match="planted by another user"):
+            control.open_sweep("20260101T000000.000000Z-abcdef")
+        if below == "sweeps":
+            with pytest.raises(VolumeError, match="planted by another user"):
+                control.new_sweep()
+            with pytest.raises(PermissionError, match="planted by another user"):
+                control.sweep_ids()
+
+
+@pytest.mark.parametrize("planted", ["file", "link", "full directory"])
+def test_probe_among_the_workspaces_touches_nothing_that_is_not_its_own(root: Path, planted: str) -> None:
+    probe = root / ".sweeper-probe"
+    (root.parent / "precious").mkdir()
+    if planted == "file":
+        probe.write_text("precious")
+    elif planted == "link":
+        probe.symlink_to(root.parent / "precious")
+    else:
+        (probe / "precious").mkdir(parents=True)
+    before = fingerprint(root)
+    volume, settings = opened(root)
+    with volume, Control.open_or_create(volume, settings) as control, control.new_sweep() as sweep:
+        with pytest.raises(VolumeError, match="can't be moved to the trash"):
+            control.probe_rename(volume, volume.descriptor, sweep.whole)
+        assert os.listdir(sweep.whole) == []
+    assert fingerprint(root) == before
+    assert (root.parent / "precious").is_dir()
+
+
+def test_workspace_that_somebody_gives_the_probes_name_is_put_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may rename in the root can exchange the probe for a live workspace between two of our calls."""
+    (root / "live" / "inside").mkdir(parents=True)
+    original, calls = files.rename_exclusively, []
+
+    def exchanged(source: bytes, source_parent: int, target: bytes, target_parent: int) -> None:
+        calls.append(source)
+        if len(calls) == 2:
+            (root / ".sweeper-probe").rmdir()
+            (root / "live").rename(root / ".sweeper-probe")
+        original(source, source_parent, target, target_parent)
+
+    volume, settings = opened(root)
+    with volume, Control.open_or_create(volume, settings) as control, control.new_sweep() as sweep:
+        monkeypatch.setattr(files, "rename_exclusively", exchanged)
+        with pytest.raises(VolumeError, match="somebody exchanges directories"):
+            control.probe_rename(volume, volume.descriptor, sweep.whole)
+        assert os.listdir(sweep.whole) == []
+    assert (root / ".sweeper-probe" / "inside").is_dir()
 
 
 def test_unknown_group_is_an_error_with_its_name(root: Path) -> None:

@@ -40,11 +40,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def as_nobody(function: Callable[..., T], *arguments: object, **keywords: object) -> T:
-    """What the function returns or raises when it runs as nobody, in a thread of this process.
+    """What the function returns or raises when it runs as nobody; see `as_user`."""
+    return as_user(NOBODY, NOBODY, function, *arguments, **keywords)
+
+
+def as_user(uid: int, gid: int, function: Callable[..., T], *arguments: object, **keywords: object) -> T:
+    """What the function returns or raises when it runs as this user, in a thread of this process.
 
     To the kernel, credentials belong to a thread, and new threads and processes inherit them: so whatever the
-    function starts runs as nobody too. Only glibc's wrappers change all threads at once, hence the plain system calls.
-    What nobody can't read can't be imported in there: import it before.
+    function starts runs as that user too. Only glibc's wrappers change all threads at once, hence the plain system
+    calls.
+    What he can't read can't be imported in there: import it before.
     """
     need_root()
     result: list[T] = []
@@ -52,12 +58,12 @@ def as_nobody(function: Callable[..., T], *arguments: object, **keywords: object
 
     def run() -> None:
         try:
-            _become_nobody()
+            _become(uid, gid)
             result.append(function(*arguments, **keywords))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             failure.append(error)
 
-    thread = threading.Thread(target=run, name="as nobody")
+    thread = threading.Thread(target=run, name=f"as user {uid}")
     thread.start()
     thread.join()
     if failure:
@@ -77,15 +83,15 @@ def nobodys_directory() -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def _become_nobody() -> None:
+def _become(uid: int, gid: int) -> None:
     setgroups, setresgid, setresuid = _SYSTEM_CALLS
     _call(setgroups, 0, None)
-    _call(setresgid, NOBODY, NOBODY, NOBODY)
-    _call(setresuid, NOBODY, NOBODY, NOBODY)
+    _call(setresgid, gid, gid, gid)
+    _call(setresuid, uid, uid, uid)
     # A change of user makes the whole process undumpable, and its own files in /proc root's.
     _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def _call(number: int, *arguments: int | None) -> None:
     if _libc.syscall(number, *arguments) != 0:
-        raise OSError(ctypes.get_errno(), "can't become nobody")
+        raise OSError(ctypes.get_errno(), "can't become another user")
