@@ -357,7 +357,8 @@ class TreeProgress(msgspec.Struct, frozen=True):
 class SweepProgress(msgspec.Struct, frozen=True):
     """How far a sweep, purge or resume is. `entries_total` is what the measuring counted for those begun and planned.
 
-    `rate` is entries per second over the last seconds, `seconds_left` an estimate or None.
+    `rate` is entries per second over the last seconds, `seconds_left` an estimate or None. `limit` is how many operations
+    may be in flight now, `latency` what one that reaches the volume usually takes, in seconds, 0.0 where none does.
     """
 
     job: int
@@ -374,6 +375,7 @@ class SweepProgress(msgspec.Struct, frozen=True):
     cancelling: bool = False
     in_flight: int = 0
     limit: int = 0
+    latency: float = 0.0
 
 
 class Update(msgspec.Struct, frozen=True, tag=True):

@@ -287,6 +287,11 @@ class WorkPool:
         return self._limit.limit
 
     @property
+    def latency(self) -> float:
+        """What an operation that reaches the volume took of late, in seconds: what the limit reacts to. 0.0: none did."""
+        return self._limit.latency
+
+    @property
     def in_flight(self) -> int:
         """Jobs that run and operations of other threads."""
         return self._running + len(self._guests)
