@@ -76,7 +76,7 @@ def settled(seen: list[int]) -> float:
 
 
 @pytest.mark.parametrize("slots", [4, 16, 40])
-@pytest.mark.parametrize("service", [0.001, 0.0027, 0.02])
+@pytest.mark.parametrize("service", [0.0027, 0.02])
 def test_it_settles_at_the_number_of_slots(slots: int, service: float) -> None:
     volume = Volume(make(), slots, service)
     assert 0.75 * slots <= settled(volume.run(10.0)) <= 1.25 * slots
@@ -92,8 +92,8 @@ def test_it_bears_noise(slots: int, noise: float, held_up: float) -> None:
 @pytest.mark.parametrize("impact", Impact)
 def test_noise_alone_does_not_drive_the_limit_down(impact: Impact) -> None:
     """A busy processor of ours holds operations up at random, however many are in flight."""
-    volume = Volume(make(impact), slots=1_000, noise=0.3, held_up=0.2)
-    assert settled(volume.run(30.0)) >= 24
+    volume = Volume(make(impact), slots=1_000, service=0.01, noise=0.3, held_up=0.2)
+    assert settled(volume.run(20.0)) >= 24
 
 
 def test_a_volume_without_a_knee_gets_all_that_is_allowed_and_soon() -> None:
@@ -114,7 +114,7 @@ def test_a_neighbour_hardly_notices_a_gentle_sweep(slots: int, impact: Impact, a
     """95 of 100 operations of one that does them one after the other take at most so many times as long as alone."""
     volume = Volume(make(impact), slots)
     volume.others = 1
-    volume.run(30.0)
+    volume.run(15.0)
     durations = sorted(volume.durations_of_others)
     assert durations[int(0.95 * len(durations))] <= at_most * volume.service
 
@@ -142,7 +142,7 @@ def test_it_follows_a_volume_that_changes() -> None:
 def test_queueing_is_not_taken_for_the_volumes_nature_however_long_it_lasts() -> None:
     volume = Volume(make(Impact.FAST), slots=16)
     early = settled(volume.run(10.0))
-    assert settled(volume.run(100.0)) <= early * 1.2
+    assert settled(volume.run(60.0)) <= early * 1.2
 
 
 def test_a_volume_that_has_become_slower_for_good_is_no_full_one() -> None:
@@ -220,9 +220,9 @@ def test_other_clients_can_not_starve_it() -> None:
 
 def test_operations_that_became_slower_whatever_is_in_flight_do_not_change_it() -> None:
     volume = Volume(make(Impact.GENTLE), slots=1_000)
-    before = settled(volume.run(10.0))
+    before = settled(volume.run(3.0))
     volume.service *= 10
-    assert settled(volume.run(30.0)) >= before / 2
+    assert settled(volume.run(20.0)) >= before / 2
 
 
 def test_a_lower_impact_takes_effect_soon() -> None:
