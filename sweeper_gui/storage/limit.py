@@ -70,11 +70,16 @@ QUICK = (100e-6, 200e-6, 100e-6)
 LOCAL_SHARE = 0.05
 
 START = 2
-#: Seconds of a window in which durations are collected, while looking for the knee and after.
-STARTING_WINDOW = 0.05
-WINDOW = 0.1
-#: A window lasts until it has seen this many operations, and as many as may be in flight.
-MIN_SAMPLES = 8
+class Enough(NamedTuple):
+    """How long a window lasts: at least so many seconds, and so many operations."""
+
+    seconds: float
+    samples: int
+
+
+#: In haste while the knee is being looked for; then so that chance does not matter.
+STARTING_WINDOW = Enough(0.05, 16)
+WINDOW = Enough(0.1, 150)
 #: After a change of the limit, durations are of no use for so many seconds and so many times their usual length.
 SETTLING = 0.03
 SETTLING_TIMES = 2.0
@@ -141,8 +146,8 @@ class AdaptiveLimit:
         if now < window.opens:
             return
         window.add(kind, count, seconds)
-        shortest = STARTING_WINDOW if self._mode is _Mode.GROWING else WINDOW
-        if now - window.opens >= shortest and window.operations >= max(MIN_SAMPLES, self.limit):
+        wanted = STARTING_WINDOW if self._mode is _Mode.GROWING else WINDOW
+        if now - window.opens >= wanted.seconds and window.operations >= max(wanted.samples, 2 * self.limit):
             before = self.limit
             window.close(now, before)
             self._take(window, now)
