@@ -357,8 +357,8 @@ class TreeProgress(msgspec.Struct, frozen=True):
 class SweepProgress(msgspec.Struct, frozen=True):
     """How far a sweep, purge or resume is. `entries_total` is what the measuring counted for those begun and planned.
 
-    `rate` is entries per second over the last seconds, `seconds_left` an estimate or None. `limit` is how many operations
-    may be in flight now, `latency` what one that reaches the volume usually takes, in seconds, 0.0 where none does.
+    `rate` is entries per second over the last seconds, `seconds_left` an estimate or None. `limit` is how many
+    operations may be in flight now, `latency` what one that reaches the volume usually takes: seconds, or 0.0.
     """
 
     job: int

@@ -288,7 +288,7 @@ class WorkPool:
 
     @property
     def latency(self) -> float:
-        """What an operation that reaches the volume took of late, in seconds: what the limit reacts to. 0.0: none did."""
+        """Seconds that an operation which reaches the volume took of late: the limit's measure. 0.0 before the first."""
         return self._limit.latency
 
     @property

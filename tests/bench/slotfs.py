@@ -38,7 +38,8 @@ class FileServer:
     @property
     def counts(self) -> dict[str, int]:
         """How often each operation was done since the start or the last `forget_counts`."""
-        return dict(zip(OPERATIONS, struct.unpack_from(f"{len(OPERATIONS)}Q", self._memory, 8 * len(_WORDS)), strict=True))
+        counted = struct.unpack_from(f"{len(OPERATIONS)}Q", self._memory, 8 * len(_WORDS))
+        return dict(zip(OPERATIONS, counted, strict=True))
 
     @property
     def most_served(self) -> int:
@@ -47,7 +48,9 @@ class FileServer:
 
     def forget_counts(self) -> None:
         """Begins to count anew."""
-        struct.pack_into(f"{2 + len(OPERATIONS)}Q", self._memory, 8 * _WORDS.index("most_served"), *[0] * (2 + len(OPERATIONS)))
+        first = _WORDS.index("most_served")
+        nothing = [0] * (len(_WORDS) - first + len(OPERATIONS))
+        struct.pack_into(f"{len(nothing)}Q", self._memory, 8 * first, *nothing)
 
 
 def _ns(seconds: float | None) -> int | None:
@@ -80,9 +83,9 @@ def file_server(
         paths = tuple(place / f"client-{number}" for number in range(mounts))
         for path in paths:
             path.mkdir()
-        server = subprocess.Popen(
-            ["nice", "-n", "-15", program, settings, backing, str(_THREADS), *paths], stdout=subprocess.PIPE, process_group=0
-        )
+        # The server and its network are no part of this host: they must not wait for its processors.
+        command: list[str | Path] = ["nice", "-n", "-15", program, settings, backing, str(_THREADS), *paths]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, process_group=0)
         assert server.stdout is not None
         try:
             if server.stdout.readline() != b"ready\n":
