@@ -288,7 +288,7 @@ class WorkPool:
 
     @property
     def latency(self) -> float:
-        """Seconds that an operation which reaches the volume took of late: the limit's measure. 0.0 before the first."""
+        """Seconds that an operation which reaches the volume took of late: what the limit goes by. 0.0: none yet."""
         return self._limit.latency
 
     @property
