@@ -70,6 +70,8 @@ QUICK = (100e-6, 200e-6, 100e-6)
 LOCAL_SHARE = 0.05
 
 START = 2
+
+
 class Enough(NamedTuple):
     """How long a window lasts: at least so many seconds, and so many operations."""
 
