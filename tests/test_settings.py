@@ -88,6 +88,7 @@ max_usage_age = "2h"
 protect = ["demo-*", "keep"]
 unexplained = "remove"
 unsaved_work = "set-aside"
+unsaved_work_budget = "3s"
 
 [sweep]
 max_per_sweep = 25
@@ -116,6 +117,7 @@ syslog = true
     assert (policy.min_age, policy.max_registry_age, policy.max_usage_age) == (172_800.0, 30.0, 7_200.0)
     assert (policy.protect, policy.pinned) == (("demo-*", "keep"), frozenset({b"pinned"}))
     assert (policy.unexplained, policy.unsaved_work) == (Treatment.REMOVE, Treatment.SET_ASIDE)
+    assert settings.policy.unsaved_work_budget == 3.0
     assert settings.rules().id_pattern == "ws-(?P<id>[0-9a-f]+)"
     sweep = settings.sweep
     assert (sweep.max_per_sweep, sweep.max_bytes, sweep.order, sweep.impact) == (25, 20 << 30, Order.LARGEST, "gentle")

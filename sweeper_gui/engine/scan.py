@@ -228,6 +228,7 @@ class Scan:
             counters=self._counters,
             on_done=finished,
             priority=priority,
+            repository_seconds=self._ground.settings.policy.unsaved_work_budget,
         )
 
 

@@ -321,7 +321,10 @@ class RegistrySettings(_Section):
 
 
 class PolicySettings(_Section):
-    """Ages are seconds; `protect` are shell patterns for names below the root."""
+    """Ages are seconds; `protect` are shell patterns for names below the root.
+
+    `unsaved_work_budget` is for how many seconds the repositories of one workspace may be read.
+    """
 
     min_age: Duration = 86_400.0
     max_registry_age: Duration = 600.0
@@ -329,6 +332,7 @@ class PolicySettings(_Section):
     protect: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = ()
     unexplained: Treatment = Treatment.SET_ASIDE
     unsaved_work: Treatment = Treatment.SET_ASIDE
+    unsaved_work_budget: Duration = 10.0
 
     def policy(self, pinned: frozenset[bytes] = frozenset()) -> Policy:
         """The rules for `judge`, with the names that a person has pinned."""

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import stat
 import struct
 from functools import cache
 
@@ -33,6 +34,7 @@ _MAX_STEPS_UP = 1_300
 _OPEN_ATTEMPTS = 100
 _MOST = 2**63 - 1
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_LOOK_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class CrossesMount(OSError):
@@ -43,16 +45,40 @@ class NameTaken(OSError):
     """The target of a rename exists."""
 
 
+class NotRegular(OSError):
+    """The entry is no regular file: a link, a pipe, a device, a directory."""
+
+
 def open_directory(name: bytes, parent: int) -> int:
     """A descriptor of the directory `name` in the directory open as `parent`.
 
     `name` is one component. Raises `CrossesMount` where something is mounted on it, NotADirectoryError where it is
     anything but a directory (a link to one included), and other OSErrors as the kernel gives them.
     """
+    return _open_beneath(name, parent, _DIRECTORY_FLAGS)
+
+
+def open_regular(name: bytes, parent: int) -> int:
+    """A descriptor, for reading, of the regular file `name` in the directory open as `parent`.
+
+    `name` is one component. Raises `NotRegular` for anything else, `CrossesMount` where something is mounted on it, and
+    other OSErrors as the kernel gives them. Never waits for the other end of a pipe and never opens a device: the entry
+    is looked at through a descriptor that can't read, and it is this very entry that is then opened.
+    """
+    looked = _open_beneath(name, parent, _LOOK_FLAGS)
+    try:
+        if not stat.S_ISREG(os.fstat(looked).st_mode):
+            raise NotRegular(errno.EINVAL, "not a regular file", name)
+        return os.open(f"/proc/self/fd/{looked}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    finally:
+        os.close(looked)
+
+
+def _open_beneath(name: bytes, parent: int, flags: int) -> int:
     _check_component(name)
     if has_openat2():
-        return _openat2(name, parent)
-    descriptor = os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
+        return _openat2(name, parent, flags)
+    descriptor = os.open(name, flags, dir_fd=parent)
     try:
         if mount_id(descriptor) != mount_id(parent):
             raise CrossesMount(errno.EXDEV, "a mount point", name)
@@ -73,8 +99,8 @@ def reopen(descriptor: int) -> int:
     return os.open(".", _DIRECTORY_FLAGS, dir_fd=descriptor)
 
 
-def _openat2(name: bytes, parent: int) -> int:
-    how = struct.pack("QQQ", _DIRECTORY_FLAGS, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_XDEV)
+def _openat2(name: bytes, parent: int, flags: int) -> int:
+    how = struct.pack("QQQ", flags, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_XDEV)
     code = errno.EAGAIN
     for _ in range(_OPEN_ATTEMPTS):
         result = int(_libc.syscall(_SYS_OPENAT2, parent, name, how, ctypes.c_size_t(len(how))))

@@ -1,4 +1,4 @@
-"""How big a workspace is, how much is in it, and when it last changed."""
+"""How big a workspace is, how much is in it, when it last changed, and what work in it exists nowhere else."""
 
 import os
 import threading
@@ -12,8 +12,8 @@ from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.attempts import BACK_OFF
 from sweeper_gui.storage.files import bounded, identity_of
 from sweeper_gui.storage.queue import MEASURING, Priority, WorkPool
-from sweeper_gui.storage.tree import Node
-from sweeper_gui.storage.walk import Counters, Tally, Walk
+from sweeper_gui.storage.repositories.survey import BUDGET, Directory, Survey
+from sweeper_gui.storage.walk import Counters, Step, Tally, Walk
 
 __all__ = ["Counters", "MeasureResult", "measure", "measure_now"]
 
@@ -39,15 +39,17 @@ def measure(
     on_done: Callable[[MeasureResult], None],
     priority: Priority = MEASURING,
     back_off: Sequence[float] = BACK_OFF,
+    repository_seconds: float = BUDGET,
 ) -> None:
     """Measures the directory `name` in the one open as `parent_fd`, which stays open until `on_done` is called.
 
     Returns at once; `on_done` is called exactly once, from a thread of the pool. `now_ns` is the time after which an
     mtime says nothing (see `change_of`). What can't be read makes the usage incomplete, and so does what changes
     meanwhile; nothing that is mounted inside is entered. What did not answer is read again after each time of
-    `back_off`, in seconds.
+    `back_off`, in seconds. Reading its repositories takes `repository_seconds` at most; what can't be told by then
+    counts as unsaved work.
     """
-    _Measuring(pool, parent_fd, name, now_ns, cancel, counters, on_done, priority, back_off).start()
+    _Measuring(pool, parent_fd, name, now_ns, cancel, counters, on_done, priority, back_off, repository_seconds).start()
 
 
 def measure_now(
@@ -59,6 +61,7 @@ def measure_now(
     cancel: threading.Event,
     counters: Counters | None = None,
     back_off: Sequence[float] = BACK_OFF,
+    repository_seconds: float = BUDGET,
 ) -> MeasureResult:
     """Measures and waits for it. Must not be called from a job of the same pool."""
     results: list[MeasureResult] = []
@@ -68,12 +71,15 @@ def measure_now(
         results.append(result)
         done.set()
 
-    measure(pool, parent_fd, name, now_ns=now_ns, cancel=cancel, counters=counters, on_done=finish, back_off=back_off)
+    measure(
+        pool, parent_fd, name, now_ns=now_ns, cancel=cancel, counters=counters, on_done=finish, back_off=back_off,
+        repository_seconds=repository_seconds,
+    )  # fmt: skip
     done.wait()
     return results[0]
 
 
-class _Measuring(Walk[Node]):
+class _Measuring(Walk[Directory]):
     """Measuring one workspace."""
 
     def __init__(
@@ -87,6 +93,7 @@ class _Measuring(Walk[Node]):
         on_done: Callable[[MeasureResult], None],
         priority: Priority,
         back_off: Sequence[float],
+        repository_seconds: float,
     ) -> None:
         super().__init__(
             pool, parent_fd, name, priority=priority, cancel=cancel, now_ns=now_ns, newest_ns=0, counters=counters,
@@ -98,16 +105,20 @@ class _Measuring(Walk[Node]):
         self._linked: set[int] = set()
         self._children: list[str] = []
         self._children_cut = False
+        self._survey = Survey(pool, repository_seconds, lambda: self.stopping)
 
-    def begin(self, top: Node, status: os.stat_result) -> None:
+    def begin(self, top: Directory, status: os.stat_result) -> None:
         self._top = status
         self._measured_at = time.time()
         self.listed(top, status)
 
-    def node(self, parent: Node | None, name: bytes, inode: int, size: int) -> Node:  # noqa: ARG002 - the attributes count it
-        return Node(self.tree, parent, name, inode)
+    def node(self, parent: Directory | None, name: bytes, inode: int, size: int) -> Directory:  # noqa: ARG002 - the attributes count it
+        found = Directory(self.tree, parent, name, inode)
+        if parent is not None:
+            self._survey.below(parent, found)
+        return found
 
-    def take(self, node: Node, tally: Tally, children: list[Node]) -> None:
+    def take(self, node: Directory, tally: Tally, children: list[Directory]) -> None:
         self.newest_ns = max(self.newest_ns, tally.newest)
         for link in tally.links:
             if link.inode not in self._linked:
@@ -119,9 +130,19 @@ class _Measuring(Walk[Node]):
             self._children += [visible(child.name) for child in children[:room]]
             self._children_cut = self._children_cut or len(children) > room
 
-    def listed(self, node: Node, status: os.stat_result) -> None:  # noqa: ARG002 - all count alike
+    def enter(self, node: Directory, descriptor: int, entries: "list[os.DirEntry[str]]", *, whole: bool) -> None:
+        self._survey.enter(node, descriptor, entries, whole=whole)
+
+    def seen(self, node: Directory, entries: "list[os.DirEntry[str]]") -> None:
+        self._survey.seen(node, entries)
+
+    def further(self) -> Sequence[Step]:
+        return self._survey.jobs()
+
+    def listed(self, node: Directory, status: os.stat_result) -> None:
         self.newest_ns = max(self.newest_ns, change_of(status.st_mtime_ns, status.st_ctime_ns, self.now_ns))
         self.newest_ctime_ns = max(self.newest_ctime_ns, status.st_ctime_ns)
+        self._survey.listed(node)
 
     def end(self) -> None:
         cancelled = self.stopping
@@ -141,6 +162,7 @@ class _Measuring(Walk[Node]):
                     child_directories=tuple(self._children),
                     children_cut=self._children_cut,
                     mounts=tuple(self.mounts),
+                    unsaved_work=() if cancelled else self._survey.unsaved_work(),
                 ),
                 identity=identity_of(self._top) if self._top is not None else None,
                 uid=self._top.st_uid if self._top is not None else None,

@@ -231,6 +231,16 @@ class Walk(ABC, Generic[N]):
     def end(self) -> None:
         """All that was begun has ended."""
 
+    def enter(self, node: N, descriptor: int, entries: "list[os.DirEntry[str]]", *, whole: bool) -> None:
+        """A directory's names are known, all of them where `whole`; no attributes have been read yet."""
+
+    def seen(self, node: N, entries: "list[os.DirEntry[str]]") -> None:
+        """The attributes of some entries have been read, and are kept by them, but for those that did not answer."""
+
+    def further(self) -> Sequence[Step]:
+        """Jobs that wait for all directories to be read; asked for again when they have ended, until there are none."""
+        return ()
+
     # --- one directory ------------------------------------------------------------------------------------------------
 
     def _run(self, step: Step, node: N | None, attempt: int = 0) -> None:
@@ -285,6 +295,8 @@ class Walk(ABC, Generic[N]):
             with os.scandir(descriptor) as listing:
                 entries = list(islice(listing, BATCH))
                 gauge.done(Kind.OTHER)
+                self.enter(node, descriptor, entries, whole=len(entries) < BATCH)
+                gauge.begin()
                 self._read_listing(node, listing, entries, gauge)
             with self.lock:
                 self._pending += 1
@@ -332,19 +344,20 @@ class Walk(ABC, Generic[N]):
             if self._slow and len(parts) > 1:
                 self.pool.share(partial(self._read_part, node), parts, after(self._priority))
                 break
-            self._read_into(tally, parts.popleft(), gauge)
+            self._read_into(node, tally, parts.popleft(), gauge)
         self._add(node, tally)
 
     def _read_part(self, node: N, entries: "list[os.DirEntry[str]]") -> None:
         tally = self._new_tally()
-        self._read_into(tally, entries, self.pool.gauge(self.cancel))
+        self._read_into(node, tally, entries, self.pool.gauge(self.cancel))
         self._add(node, tally)
 
-    def _read_into(self, tally: Tally, entries: "list[os.DirEntry[str]]", gauge: Gauge) -> None:
+    def _read_into(self, node: N, tally: Tally, entries: "list[os.DirEntry[str]]", gauge: Gauge) -> None:
         """One by one on a slow volume: there each is worth a look at the cancel, and tells that the volume answers."""
         if not self._slow:
             tally.read(entries, self.tree.device, self.now_ns)
             self._slow = gauge.done(Kind.READ, len(entries)) > SLOW * len(entries)
+            self.seen(node, entries)
             return
         took = 0.0
         for entry in entries:
@@ -353,6 +366,7 @@ class Walk(ABC, Generic[N]):
             tally.read([entry], self.tree.device, self.now_ns)
             took += gauge.done(Kind.READ)
         self._slow = took > SLOW * len(entries)
+        self.seen(node, entries)
 
     def _new_tally(self) -> Tally:
         return Tally(self.newest_ns)
@@ -396,6 +410,11 @@ class Walk(ABC, Generic[N]):
             self._pending -= 1
             if self._pending:
                 return
+            steps = () if self.stopping else self.further()  # nothing else of this walk runs now
+            self._pending = len(steps)
+        if steps:
+            self.pool.submit_all([partial(self._run, step, None) for step in steps], self._priority)
+            return
         self.pool.descriptors.forget(self.tree)
         self.pool.let_go()
         self.end()

@@ -31,7 +31,8 @@ class Rechecked(msgspec.Struct, frozen=True):
 def measured_anew(evidence: Evidence, candidate: Candidate) -> Rechecked:
     """The candidate with a usage that is young enough for a sweep: the one shown, or one measured now that agrees.
 
-    May take as long as measuring takes, so it comes before the registry is asked.
+    Its unsaved work is told anew with it, and the recheck refuses it where that is no longer what was shown. May take
+    as long as measuring takes, so it comes before the registry is asked.
     """
     usage = candidate.usage
     if evidence.now().host - usage.measured_at <= evidence.ground.policy.max_usage_age / 2:
@@ -44,6 +45,7 @@ def measured_anew(evidence: Evidence, candidate: Candidate) -> Rechecked:
                 candidate.workspace.basename,
                 now_ns=int(evidence.now().host * 1e9),
                 cancel=evidence.ground.cancel,
+                repository_seconds=evidence.ground.settings.policy.unsaved_work_budget,
             ).usage
     except (OSError, VolumeError) as error:
         return Rechecked(candidate, words_of(error))
@@ -96,7 +98,10 @@ def judge_set_aside(
 ) -> Verdict:
     """The verdict over a tree that lies in the trash, on the evidence that its log holds and the discovery, if any.
 
-    Its age was judged when it was set aside: a change since then is the discovery's to find.
+    Its age was judged when it was set aside: a change since then is the discovery's to find. So is unsaved work: what
+    a repository holds is in its files alone, whose times the discovery has compared with the evidence, so it holds now
+    what it held then. The doubt is carried on in the intent, and nothing need be read for it again, before a purge or
+    a resumed removal either. One whose removal has begun is no repository any more.
     """
     volume = evidence.ground.volume
     workspace = Workspace(name, Kind.DIRECTORY, id=volume.id_of(name), identity=_NOT_JUDGED, used_by=used_by)

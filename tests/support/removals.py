@@ -56,8 +56,9 @@ def measured(
     now_ns: int | None = None,
     cancel: threading.Event | None = None,
     counters: Counters | None = None,
+    repository_seconds: float = 600.0,
 ) -> MeasureResult:
-    """The tree's measure; `now_ns` is the time of the call unless given."""
+    """The tree's measure; `now_ns` is the time of the call unless given. No machine is too slow here."""
     with opened(tree.parent) as parent:
         return measure_now(
             pool,
@@ -67,6 +68,7 @@ def measured(
             cancel=cancel or threading.Event(),
             counters=counters,
             back_off=QUICK_BACK_OFF,
+            repository_seconds=repository_seconds,
         )
 
 

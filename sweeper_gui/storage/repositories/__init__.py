@@ -1,0 +1,16 @@
+"""Unsaved work: what git repositories in a workspace hold that exists nowhere else.
+
+The tree is hostile: nothing in it is run, and no path that it names is followed out of the workspace. Its files are
+opened one component at a time beneath the workspace's descriptor, never through links, and read within limits of size
+and time. What can't be read so is not clean but unreadable. The formats of objects are dulwich's to understand; its
+`Repo`, which opens paths, and its memory maps, which end the process when a file shrinks, are not used.
+
+    survey     what is met in a walk over a workspace, and what is told of it
+    worktree   a work tree compared with its index, by the attributes that the walk has read anyway
+    index      the index
+    ignores    .gitignore and its kin
+    gitdir     a git directory: configuration, refs, stashes, what is in progress
+    objects    commits and trees, loose or packed
+    history    commits that no remote has, and what is staged
+    access     files beneath a descriptor, and the time that may be spent on them
+"""
