@@ -82,31 +82,42 @@ def list_(
     return commands.list_workspaces(run, as_json, not no_size, compare)
 
 
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME", help="Paths below the root; ROOT/NAME is right too.")
+]
+Max = Annotated[
+    int | None, typer.Option("--max", metavar="N", min=1, help="At most N; from the settings without names.")
+]
+MaxBytes = Annotated[
+    int | None, typer.Option(metavar="SIZE", parser=size, help="And at most so many bytes, such as 20GB.")
+]
+OrderOption = Annotated[Order | None, typer.Option("--order", help="Which orphans go first.")]
+SetAside = Annotated[bool, typer.Option("--set-aside", help="Keep everything in the trash for now.")]
+RemoveDoubtful = Annotated[
+    bool, typer.Option("--remove-doubtful", help="Remove named orphans for good in spite of their doubts.")
+]
+
+
 @app.command()
 @with_common_options
 def sweep(
     run: Invocation,
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Paths below the root; ROOT/NAME is right too.")
-    ] = None,
-    max_: Annotated[
-        int | None, typer.Option("--max", metavar="N", min=1, help="At most N; from the settings without names.")
-    ] = None,
-    max_bytes: Annotated[
-        int | None, typer.Option(metavar="SIZE", parser=size, help="And at most so many bytes, such as 20GB.")
-    ] = None,
-    order: Annotated[Order | None, typer.Option(help="Which orphans go first.")] = None,
+    names: Names = None,
+    max_: Max = None,
+    max_bytes: MaxBytes = None,
+    order: OrderOption = None,
     impact: Annotated[Impact | None, typer.Option(help="How hard to press on the volume.")] = None,
-    set_aside: Annotated[bool, typer.Option("--set-aside", help="Keep everything in the trash for now.")] = False,
-    remove_doubtful: Annotated[
-        bool, typer.Option("--remove-doubtful", help="Remove named orphans for good in spite of their doubts.")
-    ] = False,
+    set_aside: SetAside = False,
+    remove_doubtful: RemoveDoubtful = False,
     allow_empty_registry: Annotated[
         bool,
         typer.Option(
             "--allow-empty-registry", help="Set named ones aside though the registry is empty or matches nothing."
         ),
     ] = False,
+    plan: Annotated[
+        str, typer.Option("--plan", metavar="FILE", help="Only what 'sweeper plan' wrote there and has not changed.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     yes: Yes = False,
     defer: Annotated[
@@ -116,7 +127,7 @@ def sweep(
     ticket: Ticket = "",
     as_json: Json = False,
 ) -> Code:
-    """Sweep the named workspaces, or the next orphans.
+    """Sweep the named workspaces, or the next orphans, or what a plan file proposes.
 
     Each is rechecked, set aside, confirmed by the registry, and only then removed. What is no orphan is skipped with
     the reason. One with doubts is only set aside. Without --yes it lists everything and asks.
@@ -125,6 +136,7 @@ def sweep(
     sweeper sweep --dry-run
     sweeper sweep --max 10 --yes --defer 90
     sweeper sweep 6f1c9a 77ab02 --set-aside
+    sweeper sweep --plan monday.json
     """
     options = commands.SweepOptions(
         names=tuple(names or ()),
@@ -135,6 +147,7 @@ def sweep(
         set_aside=set_aside,
         remove_doubtful=remove_doubtful,
         allow_empty=allow_empty_registry,
+        plan=plan,
         dry_run=dry_run,
         yes=yes,
         defer=defer or 0.0,
@@ -142,6 +155,40 @@ def sweep(
         ticket=ticket,
     )
     return commands.sweep(run, options)
+
+
+@app.command()
+@with_common_options
+def plan(
+    run: Invocation,
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write it; '-': the standard output.")],
+    names: Names = None,
+    max_: Max = None,
+    max_bytes: MaxBytes = None,
+    order: OrderOption = None,
+    set_aside: SetAside = False,
+    remove_doubtful: RemoveDoubtful = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over the file that is there.")] = False,
+    ticket: Ticket = "",
+) -> Code:
+    """Write what a sweep would take to a file, so that somebody else can look at it and sweep it.
+
+    The volume is left as it is. The file holds the evidence of each workspace: 'sweeper sweep --plan FILE' skips what
+    is not in it, has changed since, or is judged otherwise. It is evidence of what was seen, not a signature.
+
+    \b
+    sweeper plan --max 10 --ticket OPS-123 --out monday.json
+    """
+    options = commands.SweepOptions(
+        names=tuple(names or ()),
+        cap=max_,
+        max_bytes=max_bytes,
+        order=order,
+        set_aside=set_aside,
+        remove_doubtful=remove_doubtful,
+        ticket=ticket,
+    )
+    return commands.plan(run, options, out, force)
 
 
 @app.command()

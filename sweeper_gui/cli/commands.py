@@ -14,7 +14,7 @@ from sweeper_gui.cli.invocation import Invocation
 from sweeper_gui.cli.names import names_from, read_names
 from sweeper_gui.cli.output import plain
 from sweeper_gui.cli.run import Session
-from sweeper_gui.core.audit import HistoryFilter, PastSweep
+from sweeper_gui.core.audit import HistoryFilter, PastSweep, Proposal
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem, TrashState
 from sweeper_gui.core.plan import Order, Plan
 from sweeper_gui.core.plan import Request as SweepRequest
@@ -122,6 +122,7 @@ class SweepOptions(msgspec.Struct, frozen=True):
     set_aside: bool = False
     remove_doubtful: bool = False
     allow_empty: bool = False
+    plan: str = ""
     dry_run: bool = False
     yes: bool = False
     defer: float = 0.0
@@ -134,26 +135,75 @@ def sweep(run: Invocation, options: SweepOptions) -> Code:
     _check(options)
     settings = run.settings()
     if not options.dry_run:
-        _check_ticket(settings, options.ticket)
-    request = _sweep_request(options, settings)
-    if not options.dry_run:
+        _check_words(settings, options)
         _require_consent(run, options.yes)
+    request = _sweep_request(options, settings)
     _defer(run, options.defer)
     with run.session(settings) as session:
-        plan = session.run(messages.Prepare(request), messages.Planned).plan
+        planned = session.run(_planning(options, request), messages.Planned)
+        plan = planned.plan.all_set_aside() if options.plan and options.set_aside else planned.plan
+        ticket = _ticket(options, planned.proposal, settings)
         if session.cancelled:
             return Code.CANCELLED
         if not plan.chosen:
             return _nothing_to_sweep(run, session, plan, options)
         if not options.as_json or not (options.yes or options.dry_run):
-            _show_plan(run, plan, to_result=options.dry_run and not options.as_json)
+            _show_plan(run, plan, planned.proposal, to_result=options.dry_run and not options.as_json)
         if not (options.yes or options.dry_run) and not _agreed(run, tables.plan_question(plan)):
             return Code.CANCELLED
-        swept = session.run(
-            messages.Sweep(plan, plan.digest, options.dry_run, options.impact, options.ticket), messages.Swept
-        )
-        report = _with_refused(swept.report, plan)
+        proposed = planned.proposal.digest if planned.proposal else ""
+        sweep_it = messages.Sweep(plan, plan.digest, options.dry_run, options.impact, ticket, proposed)
+        report = _with_refused(session.run(sweep_it, messages.Swept).report, plan)
         return _report(run, report, options.as_json, all_measured=_all_measured(session))
+
+
+def _planning(options: SweepOptions, request: SweepRequest) -> messages.Prepare | messages.OpenPlan:
+    return messages.OpenPlan(os.path.abspath(options.plan)) if options.plan else messages.Prepare(request)
+
+
+def _check_words(settings: "Settings", options: SweepOptions) -> None:
+    """What a person must have said before anything is opened; the ticket may be in the plan file, too."""
+    if not options.plan or options.ticket:
+        _check_ticket(settings, options.ticket)
+    if settings.sweep.two_persons and not options.plan:
+        raise Refusal(
+            Code.USAGE,
+            "only a plan that somebody else has proposed is swept here (two_persons)",
+            "Propose with 'sweeper plan --out FILE', and let somebody else run 'sweeper sweep --plan FILE'.",
+        )
+
+
+def _ticket(options: SweepOptions, proposal: Proposal | None, settings: "Settings") -> str:
+    proposed = proposal.ticket if proposal else ""
+    if options.ticket and proposed and options.ticket != proposed:
+        raise Refusal(Code.USAGE, f"the plan is for ticket {proposed}, not for {options.ticket}", "Look which it is.")
+    if not options.dry_run:
+        _check_ticket(settings, options.ticket or proposed)
+    return options.ticket or proposed
+
+
+def plan(run: Invocation, options: SweepOptions, out: str, force: bool) -> Code:
+    """`sweeper plan`."""
+    _check(options)
+    settings = run.settings()
+    if options.ticket:
+        _check_ticket(settings, options.ticket)
+    path = "" if out == "-" else os.path.abspath(out)
+    with run.session(settings) as session:
+        made = session.run(messages.Prepare(_sweep_request(options, settings)), messages.Planned).plan
+        if session.cancelled:
+            return Code.CANCELLED
+        if not made.chosen:
+            code = _nothing_to_sweep(run, session, made, options)
+            run.output.notice("There is nothing to propose: no plan was written.")
+            return code
+        saved = session.run(messages.SavePlan(made, made.digest, path, options.ticket, force), messages.PlanSaved)
+        _show_plan(run, made, None, to_result=bool(path))
+        if path:
+            run.output.result(plain(f"Written to {saved.path}: sweep it with 'sweeper sweep --plan'."))
+        else:
+            run.output.pieces((saved.content.decode(),))
+    return Code.DONE
 
 
 def _check(options: SweepOptions) -> None:
@@ -165,8 +215,22 @@ def _check(options: SweepOptions) -> None:
     elif options.remove_doubtful and (options.set_aside or options.allow_empty):
         other = "--set-aside" if options.set_aside else "--allow-empty-registry, which only sets aside"
         problem = f"--remove-doubtful contradicts {other}"
+    elif options.plan and _contradicts_plan(options):
+        problem = f"--plan contradicts {_contradicts_plan(options)}: the plan says what is swept"
     if problem:
         raise Refusal(Code.USAGE, problem, "See 'sweeper sweep --help'.")
+
+
+def _contradicts_plan(options: SweepOptions) -> str:
+    given = {
+        "NAME": options.names,
+        "--max": options.cap,
+        "--max-bytes": options.max_bytes,
+        "--order": options.order,
+        "--remove-doubtful": options.remove_doubtful,
+        "--allow-empty-registry": options.allow_empty,
+    }
+    return next((name for name, value in given.items() if value), "")
 
 
 def _sweep_request(options: SweepOptions, settings: "Settings") -> SweepRequest:
@@ -237,10 +301,13 @@ def _distrust(session: Session) -> tuple[str, str]:
     return next(iter(registry.problems), "the registry can't be trusted"), hint
 
 
-def _show_plan(run: Invocation, plan: Plan, to_result: bool) -> None:
+def _show_plan(run: Invocation, plan: Plan, proposal: Proposal | None, to_result: bool) -> None:
     show = run.output.result if to_result else run.output.notice
     blind = "Who uses a workspace on another host, or as another user, can't be seen from here."
-    show(*tables.plan_parts(plan, time.time()), "", plain(blind, style="dim"), "")
+    parts = tables.plan_parts(plan, time.time())
+    if proposal is not None:
+        parts = [tables.proposal_line(proposal, time.time()), "", *parts]
+    show(*parts, "", plain(blind, style="dim"), "")
 
 
 def _with_refused(report: Report, plan: Plan) -> Report:

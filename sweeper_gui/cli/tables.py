@@ -9,7 +9,7 @@ from sweeper_gui.cli.compare import Compared
 from sweeper_gui.cli.documents import time_text
 from sweeper_gui.cli.named_table import NamedTable
 from sweeper_gui.cli.output import plain, table
-from sweeper_gui.core.audit import PastSweep, PastWorkspace
+from sweeper_gui.core.audit import PastSweep, PastWorkspace, Proposal
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashItem
 from sweeper_gui.core.plan import Candidate, Order, Plan, in_order
@@ -131,6 +131,13 @@ def plan_parts(plan: Plan, now: float) -> list[RenderableType]:
     if plan.refused:
         parts += [Text("\nNot swept:"), _refused(plan)]
     return parts
+
+
+def proposal_line(proposal: Proposal, now: float) -> Text:
+    """Whose plan it is."""
+    ticket = f", ticket {proposal.ticket}" if proposal.ticket else ""
+    at = f"{time_text(proposal.at)} ({age_text(now - proposal.at)} ago)"
+    return plain(f"Proposed by {proposal} at {at}{ticket}", style="bold")
 
 
 def plan_question(plan: Plan) -> str:

@@ -75,6 +75,11 @@ class Plan(msgspec.Struct, frozen=True):
             taken.append(candidate)
         return tuple(taken)
 
+    def all_set_aside(self) -> "Plan":
+        """The plan with nothing removed: everything only goes to the volume's trash."""
+        aside = (msgspec.structs.replace(one, treatment=Treatment.SET_ASIDE) for one in self.candidates)
+        return msgspec.structs.replace(self, candidates=tuple(aside))
+
     @property
     def digest(self) -> str:
         """A hash of everything that a confirmation shows: what was confirmed is this and nothing else."""

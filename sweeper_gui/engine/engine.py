@@ -7,19 +7,22 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 
 from sweeper_gui import __version__
 from sweeper_gui.core.audit import Mandate
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Report
+from sweeper_gui.core.proposal import check, plan_file, within
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.book import Book
 from sweeper_gui.engine.diagnose import diagnose
 from sweeper_gui.engine.jobs import Job, Jobs, failure_of
 from sweeper_gui.engine.open_files import too_few_open_files
 from sweeper_gui.engine.opening import blaming, open_ground
-from sweeper_gui.engine.prepare import prepare
+from sweeper_gui.engine.plan_files import mark_of, read_plan, write_plan
+from sweeper_gui.engine.prepare import prepare, prepare_proposed
 from sweeper_gui.engine.scan import Scan
 from sweeper_gui.engine.states import (
     News,
@@ -36,6 +39,7 @@ from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep import reclaim
 from sweeper_gui.sweep.ground import Ground, host_now
 from sweeper_gui.sweep.history import past_sweeps
+from sweeper_gui.sweep.log import myself
 from sweeper_gui.sweep.progress import Progress
 from sweeper_gui.sweep.sweeper import rehearse, run_sweep
 from sweeper_gui.sweep.trash import items_of
@@ -50,6 +54,7 @@ _JUDGED_ANEW = 15.0
 _MEASURING_AGAIN = "measuring again"
 
 
+_NOT_CONFIRMED = m.Failure("usage", "the plan is not the one that was confirmed", "make the plan again")
 #: What to do about a ticket reference that will not do.
 TICKET_HINT = "give the ticket that this is done for, as the setting sweep.ticket_pattern wants it"
 
@@ -105,6 +110,8 @@ class _Work:
         self._clock_skew: float | None = None
         self._sampler: SweepSampler | None = None
         self._reserved: frozenset[bytes] = frozenset()
+        #: the plan files that were opened, by their digest, as they may be swept
+        self._opened: dict[str, m.Planned] = {}
         self._volume: News[m.VolumeState] = News()
         self._registry: News[m.RegistryState] = News()
         self._handlers: dict[type, Callable[..., m.Reply]] = {
@@ -112,6 +119,8 @@ class _Work:
             m.Scan: self._start_scan,
             m.ReadRegistry: self._start_registry,
             m.Prepare: self._start_prepare,
+            m.SavePlan: self._start_save_plan,
+            m.OpenPlan: self._start_open_plan,
             m.Sweep: self._start_sweep,
             m.ListTrash: self._start_trash,
             m.Restore: self._start_restore,
@@ -244,18 +253,65 @@ class _Work:
         return self._on_ground("registry read", work)
 
     def _start_prepare(self, request: m.Prepare) -> m.Reply:
+        def make(ground: Ground, scan: Scan) -> m.Planned:
+            return m.Planned(prepare(ground, self._book, scan, request.request))
+
+        return self._plan(make)
+
+    def _start_open_plan(self, request: m.OpenPlan) -> m.Reply:
+        def make(ground: Ground, scan: Scan) -> m.Planned:
+            file = read_plan(Path(request.path))
+            max_age = self._settings.sweep.plan_max_age
+            check(file, now=time.time(), max_age=max_age, volume=mark_of(ground), registries=ground.registries)
+            plan = prepare_proposed(ground, self._book, scan, file)
+            self._opened[file.digest] = planned = m.Planned(plan, file.proposal)
+            return planned
+
+        return self._plan(make)
+
+    def _plan(self, make: Callable[[Ground, Scan], m.Planned]) -> m.Reply:
+        """Makes a plan, with a scan that measures what it needs."""
+
         def work(ground: Ground, job: Job) -> object:
             before, scan = self._scan, self._new_scan(ground)
             self._scan = scan
             try:
-                plan = prepare(ground, self._book, scan, request.request)
+                planned = make(ground, scan)
             finally:
                 scan.end()
                 if not scan.progress.to_measure:  # it has measured nothing: what was measured before is what there is
                     self._scan = before
-            return m.Failure("cancelled", "cancelled") if job.cancel.is_set() else m.Planned(plan)
+            return m.Failure("cancelled", "cancelled") if job.cancel.is_set() else planned
 
         return self._on_ground("plan", work, exclusive=True)
+
+    def _start_save_plan(self, request: m.SavePlan) -> m.Reply:
+        if request.plan.digest != request.digest:
+            return _NOT_CONFIRMED
+
+        def work(ground: Ground, _: Job) -> object:
+            rows = self._book.rows([candidate.name for candidate in request.plan.candidates])
+            file = plan_file(
+                request.plan,
+                by=myself(),
+                at=time.time(),
+                ticket=request.ticket,
+                version=__version__,
+                volume=mark_of(ground),
+                registries=ground.registries,
+                policy=ground.policy,
+                set_aside_only=self._settings.sweep.remove == "set-aside",
+                sessions={row.name: row.session for row in rows},
+            )
+            if not request.path:
+                return m.PlanSaved("", file.encoded())
+            write_plan(file, Path(request.path), ground, overwrite=request.overwrite)
+            return m.PlanSaved(request.path)
+
+        problem = self._settings.ticket_problem(request.ticket) if request.ticket else ""
+        if problem:
+            return m.Failure("usage", problem, TICKET_HINT)
+        return self._on_ground("write a plan", work)
 
     def _start_trash(self, _: m.ListTrash) -> m.Reply:
         def work(ground: Ground, _: Job) -> object:
@@ -295,11 +351,14 @@ class _Work:
     def _start_sweep(self, request: m.Sweep) -> m.Reply:
         plan = request.plan
         if plan.digest != request.digest:
-            return m.Failure("usage", "the plan is not the one that was confirmed", "make the plan again")
-        problem = None if request.dry_run else self._ticket_refusal(request.ticket)
+            return _NOT_CONFIRMED
+        opened = self._opened.get(request.proposed)
+        problem = self._proposal_refusal(request, opened)
+        if problem is None and not request.dry_run:
+            problem = self._ticket_refusal(request.ticket)
         if problem is not None:
             return problem
-        mandate = Mandate(request.ticket)
+        mandate = Mandate(request.ticket, opened.proposal if opened else None)
 
         def run(ground: Ground, progress: Progress) -> Report:
             if request.dry_run:
@@ -313,6 +372,20 @@ class _Work:
             if isinstance(refusal, m.Failure):
                 return refusal
         return self._change("sweep", run, progress, reserved=names)
+
+    def _proposal_refusal(self, request: m.Sweep, opened: m.Planned | None) -> m.Failure | None:
+        """Why a plan may not be swept as the one that was proposed, or without having been proposed."""
+        if request.proposed and (opened is None or not within(request.plan, opened.plan)):
+            return m.Failure("usage", "this is not what the plan file proposes", "open the plan again")
+        if not self._settings.sweep.two_persons or request.dry_run:
+            return None
+        if opened is None or opened.proposal is None:
+            words = "only a plan that somebody else has proposed is swept here (two_persons)"
+            return m.Failure("usage", words, "save it as a plan, and let somebody else sweep that")
+        if opened.proposal.by.person == myself().person:
+            words = f"{opened.proposal.by.person} has proposed this plan, and so may not sweep it (two_persons)"
+            return m.Failure("usage", words, "let somebody else sweep it")
+        return None
 
     def _start_restore(self, request: m.Restore) -> m.Reply:
         if not request.names and not request.items:
@@ -408,11 +481,12 @@ class _Work:
 def _options(request: m.Sweep) -> dict[str, str]:
     """What was asked for, as the log keeps it."""
     plan = request.plan
-    return {
+    given = {
         "order": plan.order,
-        "cap": str(plan.cap),
-        "max_bytes": str(plan.max_bytes),
-        "explicit": str(plan.explicit),
-        "allow_empty": str(plan.allow_empty),
-        "impact": request.impact or "",
+        "cap": plan.cap,
+        "max_bytes": plan.max_bytes,
+        "explicit": plan.explicit,
+        "allow_empty": plan.allow_empty,
+        "impact": request.impact,
     }
+    return {name: str(value) for name, value in given.items() if value}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from sweeper_gui.core.names import legible
+from sweeper_gui.core.proposal import PlanProblem
 from sweeper_gui.engine.messages import Failure, Finished
 from sweeper_gui.engine.opening import CHECK, system_words
 from sweeper_gui.settings import SettingsError
@@ -110,6 +111,8 @@ def failure_of(error: Exception, *, cancelled: bool = False) -> Failure:
     words = told(system_words(error) if isinstance(error, OSError) else str(error))
     if isinstance(error, VolumeError):
         return Failure("untrusted", words, told(error.hint))
+    if isinstance(error, PlanProblem):
+        return Failure("untrusted" if error.foreign else "usage", words, told(error.hint))
     if isinstance(error, Untrusted):
         return Failure("untrusted", words, "see 'sweeper doctor'; nothing is removed until it can be trusted")
     if isinstance(error, OSError):

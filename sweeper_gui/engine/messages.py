@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from sweeper_gui.core.audit import HistoryFilter, PastSweep
+from sweeper_gui.core.audit import HistoryFilter, PastSweep, Proposal
 from sweeper_gui.core.outcome import Outcome, Report, TrashItem
 from sweeper_gui.core.plan import Plan
 from sweeper_gui.core.plan import Request as SweepRequest
@@ -70,14 +70,41 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     request: SweepRequest
 
 
+class SavePlan(msgspec.Struct, frozen=True, tag=True):
+    """Write a plan that was made to a file, so that somebody else can sweep it. Result: `PlanSaved`.
+
+    `digest` is the plan's as it was shown, `path` absolute, or '' for no file: its content is told then. Writes nothing
+    on the volume.
+    """
+
+    plan: Plan
+    digest: str
+    path: str
+    ticket: str = ""
+    overwrite: bool = False
+
+
+class OpenPlan(msgspec.Struct, frozen=True, tag=True):
+    """Make a plan of what a plan file proposes and what is still as it says. Result: `Planned`, with the proposal.
+
+    Refused like `Prepare`, and where the file is damaged, too old, or for another volume or registry.
+    """
+
+    path: str
+
+
 class Sweep(msgspec.Struct, frozen=True, tag=True):
-    """Run a plan that a person confirmed. `digest` is the plan's as it was shown. Result: `Swept`."""
+    """Run a plan that a person confirmed. `digest` is the plan's as it was shown. Result: `Swept`.
+
+    `proposed` is the digest of the plan file that it came from, which this engine has opened; '' where from none.
+    """
 
     plan: Plan
     digest: str
     dry_run: bool = False
     impact: str | None = None
     ticket: str = ""
+    proposed: str = ""
 
 
 class ListTrash(msgspec.Struct, frozen=True, tag=True):
@@ -157,6 +184,8 @@ Request = (
     | Scan
     | ReadRegistry
     | Prepare
+    | SavePlan
+    | OpenPlan
     | Sweep
     | ListTrash
     | Restore
@@ -230,9 +259,17 @@ class Diagnosis(msgspec.Struct, frozen=True, tag=True):
 
 
 class Planned(msgspec.Struct, frozen=True, tag=True):
-    """A plan, ready to be confirmed."""
+    """A plan, ready to be confirmed; `proposal` tells whose it is where it came from a file."""
 
     plan: Plan
+    proposal: Proposal | None = None
+
+
+class PlanSaved(msgspec.Struct, frozen=True, tag=True):
+    """The plan file has been written to this path, or is this content where no path was given."""
+
+    path: str
+    content: bytes = b""
 
 
 class Swept(msgspec.Struct, frozen=True, tag=True):
@@ -245,7 +282,7 @@ class Finished(msgspec.Struct, frozen=True):
     """A job has ended, with its result or a failure; `Done` where there is nothing to say."""
 
     job: int
-    result: Failure | Done | Trash | History | Message | Diagnosis | Planned | Swept
+    result: Failure | Done | Trash | History | Message | Diagnosis | Planned | PlanSaved | Swept
 
 
 # --- updates --------------------------------------------------------------------------------------------------------
@@ -320,7 +357,8 @@ class TreeProgress(msgspec.Struct, frozen=True):
 class SweepProgress(msgspec.Struct, frozen=True):
     """How far a sweep, purge or resume is. `entries_total` is what the measuring counted for those begun and planned.
 
-    `rate` is entries per second over the last seconds, `seconds_left` an estimate or None.
+    `rate` is entries per second over the last seconds, `seconds_left` an estimate or None. `limit` is how many
+    operations may be in flight now, `latency` what one that reaches the volume usually takes: seconds, or 0.0.
     """
 
     job: int
@@ -337,6 +375,7 @@ class SweepProgress(msgspec.Struct, frozen=True):
     cancelling: bool = False
     in_flight: int = 0
     limit: int = 0
+    latency: float = 0.0
 
 
 class Update(msgspec.Struct, frozen=True, tag=True):

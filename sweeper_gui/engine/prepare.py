@@ -4,12 +4,16 @@ import time
 from collections.abc import Sequence
 
 from sweeper_gui.core.plan import Order, Plan, Request, in_order, make_plan, reserves
+from sweeper_gui.core.proposal import PlanFile, as_planned
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.verdict import Status, Verdict, judge
 from sweeper_gui.engine.book import Book
 from sweeper_gui.engine.scan import Scan
 from sweeper_gui.sweep.evidence import FRESH
 from sweeper_gui.sweep.ground import Ground
+
+#: What a workspace may be judged and still turn out to be an orphan once it is measured.
+_MAY_BE_ORPHANS = (Status.ORPHAN, Status.UNMEASURED, Status.RECENT)
 
 
 def prepare(ground: Ground, book: Book, scan: Scan, request: Request) -> Plan:
@@ -31,6 +35,20 @@ def prepare(ground: Ground, book: Book, scan: Scan, request: Request) -> Plan:
         _measure_in_order(ground, book, scan, request.cap + reserves(request.cap))
     rows = [_judged(ground, book, row, allow_empty=request.allow_empty) for row in book.rows()]
     return make_plan([_without_old_usage(ground, row, began) for row in rows], request, ground.policy)
+
+
+def prepare_proposed(ground: Ground, book: Book, scan: Scan, file: PlanFile) -> Plan:
+    """What is still as a plan file says, on evidence gathered now: what may be an orphan is measured anew.
+
+    Raises `VolumeError`.
+    """
+    if not book.listed:
+        scan.run(sizes=False, only_new=False)
+    else:
+        scan.look_again(file.names, registry_older_than=0.0)
+    scan.measure([row for row in book.rows(file.names) if row.status in _MAY_BE_ORPHANS], only_new=False)
+    set_aside_only = ground.settings.sweep.remove == "set-aside"
+    return as_planned(file, book.rows(), ground.policy, set_aside_only=set_aside_only)
 
 
 def _measure_in_order(ground: Ground, book: Book, scan: Scan, wanted: int) -> None:

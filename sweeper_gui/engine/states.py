@@ -183,6 +183,7 @@ class SweepSampler:
             cancelling=self.cancelling,
             in_flight=pool.in_flight,
             limit=pool.limit,
+            latency=round(pool.latency, 6),
         )
 
     def _rate(self, now: float, removed: int) -> float:

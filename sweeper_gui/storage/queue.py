@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from sweeper_gui.storage.limit import QUICK, AdaptiveLimit, Impact, Kind
-from sweeper_gui.storage.tree import DescriptorCache
+from sweeper_gui.storage.tree import DescriptorCache, most_jobs
 
 __all__ = [
     "DISCOVERING", "MEASURING", "Gauge", "Impact", "Job", "Kind", "Priority", "WorkPool", "after", "removing",
@@ -143,8 +143,9 @@ class _Guest(_Operation):
 class WorkPool:
     """Runs jobs on daemon threads, which start when they are first needed.
 
-    `max_in_flight` bounds the adaptive limit; `max_ops_per_second` bounds the rate of all operations together, None
-    does not. `descriptors` is the cache that everything working on this volume shares.
+    `max_in_flight` bounds the adaptive limit, and so do the descriptors that the process may have;
+    `max_ops_per_second` bounds the rate of all operations together, None does not. `descriptors` is the cache that
+    everything working on this volume shares.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class WorkPool:
         if max_ops_per_second is not None and max_ops_per_second <= 0:
             raise ValueError(f"the ceiling must allow operations, not {max_ops_per_second} a second")
         self.descriptors = DescriptorCache()
-        self.max_in_flight = max_in_flight
+        self.max_in_flight = max_in_flight = min(max_in_flight, most_jobs())
         #: whether `step_back` has something to wait for; read by every thread after every operation
         self.crowded = max_ops_per_second is not None
         self._limit = AdaptiveLimit(max_in_flight, impact, monotonic())
@@ -284,6 +285,11 @@ class WorkPool:
     def limit(self) -> int:
         """Operations allowed in flight now."""
         return self._limit.limit
+
+    @property
+    def latency(self) -> float:
+        """Seconds that an operation which reaches the volume took of late: what the limit goes by. 0.0: none yet."""
+        return self._limit.latency
 
     @property
     def in_flight(self) -> int:

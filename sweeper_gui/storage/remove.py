@@ -43,10 +43,16 @@ _LOOK_UP_PART = 16
 #: Removed entries are told in groups of this number, or after so many seconds.
 _TELL_EVERY = 32
 _TELL_AFTER = 0.1
-#: A directory in which others keep making entries is given up after so many attempts.
+#: A directory in which others keep making entries is given up after so many attempts; one that they have made begins
+#: with those of the directory that it is in, so that no chain of new ones is followed for ever.
 MAX_PASSES = 50
+#: In one attempt so many names are taken from a directory beyond those that the discovery saw: a listing to which
+#: others keep adding may have no end.
+_MORE_NAMES = 4 * BATCH
 #: Seconds after which it is looked again whether a directory is still in the tree.
 LOOK_AGAIN = 200e-6
+
+_STILL_GROWING = OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
 _log = logging.getLogger(__name__)
 
@@ -412,21 +418,29 @@ class _Removing:
         """Unlinks all entries but the known directories, in batches: a listing ends before its unlinks start."""
         leftover = _Leftover()
         known = {os.fsdecode(child.name) for child in directory.children}
+        room = len(known) + directory.files + _MORE_NAMES
         os.lseek(descriptor, 0, os.SEEK_SET)
         with os.scandir(descriptor) as listing:
             more = True
             while more and not self._stopping:
+                if room <= 0:
+                    leftover.add(_STILL_GROWING, lambda: f"{directory.shown()}: {words_for(_STILL_GROWING)}")
+                    break
                 names: list[str] = []
                 strangers: list[str] = []
                 more = _sort_out(listing, known, names, strangers)
+                room -= BATCH
                 gauge.done(Kind.OTHER)
-                self._take_in(directory, descriptor, strangers)
+                self._take_in(directory, descriptor, strangers, leftover)
                 self._look_up(directory, descriptor, names, gauge)
                 self._unlink(directory, descriptor, names, leftover, gauge)
         return leftover
 
-    def _take_in(self, directory: Directory, descriptor: int, names: Sequence[str]) -> None:
+    def _take_in(self, directory: Directory, descriptor: int, names: Sequence[str], leftover: _Leftover) -> None:
         """Directories that were made after the discovery: removed by the same rules as all others."""
+        if names and directory.passes >= MAX_PASSES:
+            leftover.add(_STILL_GROWING, lambda: f"{directory.shown()}: {words_for(_STILL_GROWING)}")
+            return
         for name in names:
             try:
                 status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
@@ -436,6 +450,7 @@ class _Removing:
                 raise CrossesMount(errno.EXDEV, "another device", name)
             child = Directory(self._tree, directory, os.fsencode(name), status.st_ino, status.st_blocks * 512)
             child.waiting = 1
+            child.passes = directory.passes + 1
             child.tail = directory.tail + len(directory.children)
             with self._lock:
                 directory.children.append(child)

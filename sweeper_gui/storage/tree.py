@@ -7,6 +7,7 @@ length of a path matters, and what was swapped meanwhile is never mistaken for w
 """
 
 import os
+import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -19,11 +20,22 @@ from sweeper_gui.storage import files
 #: Open directories are kept up to this number. Jobs pin at most two each and a listing duplicates one, so that with
 #: 64 in flight there are never more than 256.
 MAX_OPEN = 160
+_PER_JOB = 3.5
+#: Of the descriptors that the process may have, those for everything else: logs, pipes, sockets, libraries.
+_FOR_OTHERS = 24
 #: A longer path is shown by its end.
 _SHOWN_PATH = 240
 
 
 N = TypeVar("N", bound="Node")
+
+
+def most_jobs() -> int:
+    """How many jobs may open directories at a time, by the process's limit of open files (RLIMIT_NOFILE)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_OPEN
+    return max(1, int((soft - _FOR_OTHERS) / _PER_JOB))
 
 
 class TreeChanged(Exception):
@@ -112,7 +124,7 @@ class DescriptorCache:
     """Opens nodes, and keeps those open that were used last. Safe to use from any thread."""
 
     def __init__(self, capacity: int = MAX_OPEN) -> None:
-        self._capacity = capacity
+        self._capacity = min(capacity, int(most_jobs() * (_PER_JOB - 1)))  # a listing's duplicate is not in the cache
         self._lock = threading.Lock()
         #: open and unpinned, the one that was used last at the end
         self._resting: OrderedDict[_Handle, None] = OrderedDict()

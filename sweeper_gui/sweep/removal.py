@@ -72,7 +72,7 @@ class Removals:
             self._leave(tree, doubt)
             return
         tree.entries = found.entries
-        if not tree.begun and not self._announced(tree, found):
+        if not self._announced(tree, found):
             return
         tree.step = "removing"
         if not self._settled(tree):
@@ -88,14 +88,18 @@ class Removals:
         )
 
     def _announced(self, tree: Tree, found: Discovery) -> bool:
-        """Writes the removal down and renames the tree to `removing/`; False where that failed: the tree has ended."""
+        """Writes the removal down and renames the tree to `removing/`, unless it lies there already.
+
+        False where that failed: the tree has ended.
+        """
         inode = tree.identity.inode
         try:
             self._site.write(
                 Removing(time.time(), tree.number, Name.of(tree.name), found.entries, tree.source(self._site))
             )
-            with self._site.ground.pool.operation():
-                files.move(tree.entry, tree.directory.whole, tree.entry, tree.directory.removing, inode)
+            if not tree.begun:
+                with self._site.ground.pool.operation():
+                    files.move(tree.entry, tree.directory.whole, tree.entry, tree.directory.removing, inode)
         except (OSError, VolumeError) as error:
             if isinstance(error, VolumeError):
                 self.problem = self.problem or str(error)

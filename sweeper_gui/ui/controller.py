@@ -27,6 +27,7 @@ from sweeper_gui.engine.messages import (
     Open,
     Opened,
     Planned,
+    PlanSaved,
     Poll,
     Purge,
     RegistryState,
@@ -48,7 +49,7 @@ from sweeper_gui.ui.client import EngineClient
 from sweeper_gui.ui.heartbeat import Heartbeat
 from sweeper_gui.ui.workspace_model import WorkspaceModel
 
-JobResult = Done | Trash | History | Message | Diagnosis | Planned | Swept
+JobResult = Done | Trash | History | Message | Diagnosis | Planned | PlanSaved | Swept
 
 #: Requests that change the volume; the engine runs one of them at a time.
 CHANGING = (Sweep, Purge, Resume, Restore, Bind)

@@ -12,14 +12,14 @@ from sweeper_gui.core.policy import Treatment
 
 def all_set_aside(plan: Plan) -> Plan:
     """The plan with nothing removed: everything only goes to the volume's trash."""
-    return _treated(plan, tuple(replace(c, treatment=Treatment.SET_ASIDE) for c in plan.candidates))
+    return plan.all_set_aside()
 
 
 def doubtful_removed(plan: Plan) -> Plan:
     """The plan with the doubtful ones removed too: a person's explicit act, and only for names that were asked for."""
     if not plan.explicit or plan.allow_empty:
         raise ValueError("doubtful ones are only removed where they were asked for by name")
-    return _treated(plan, tuple(replace(c, treatment=Treatment.REMOVE) for c in plan.candidates))
+    return replace(plan, candidates=tuple(replace(c, treatment=Treatment.REMOVE) for c in plan.candidates))
 
 
 def kept_back(plan: Plan) -> tuple[Candidate, ...]:
@@ -30,7 +30,3 @@ def kept_back(plan: Plan) -> tuple[Candidate, ...]:
 def removable(plan: Plan) -> tuple[Candidate, ...]:
     """The chosen candidates that would be removed for good."""
     return tuple(c for c in plan.chosen if c.treatment is Treatment.REMOVE)
-
-
-def _treated(plan: Plan, candidates: tuple[Candidate, ...]) -> Plan:
-    return replace(plan, candidates=candidates)

@@ -580,7 +580,7 @@ def test_bind_accepts_another_registry(mixed: FakeVolume, sweeper: CommandLine, 
 def test_the_version_is_quick_and_help_knows_every_command(sweeper: CommandLine) -> None:
     assert sweeper("--version").out.startswith("sweeper ")
     help_text = sweeper("--help").out
-    for command in "list sweep trash restore purge resume history bind doctor demo engine".split():
+    for command in "list sweep plan trash restore purge resume history bind doctor demo engine".split():
         assert command in help_text
         ran = sweeper(command, "--help")
         assert ran.code == 0

@@ -277,14 +277,16 @@ class pool_at_its_limit:  # noqa: N801 - reads as the function it is
 
 
 def crowd_out(pool: WorkPool) -> None:
-    """Makes the limit fall to one, as operations that got a hundred times slower do."""
+    """Makes the limit fall to one, as a volume does that serves one operation at a time."""
     pool.set_impact(Impact.GENTLE)
     now = time.monotonic() + 10
-    for _ in range(100):
+    for _ in range(1_000):
         now += 0.2
         limit = pool.limit
-        pool.learn([0, 0, 0, 0, 10 * limit, 0], [0, 0, 0, 0, 3.0 * limit, 0], now)
-    assert pool.limit == 1
+        pool.learn([0, 0, 0, 0, 10 * limit, 0], [0, 0, 0, 0, 10 * limit * 0.02 * limit, 0], now)
+        if limit == 1:
+            return
+    raise AssertionError(f"the limit stays at {pool.limit}")
 
 
 def test_running_jobs_step_back_when_the_limit_falls_and_come_again_one_by_one() -> None:

@@ -1,17 +1,20 @@
 """A hostile process at work in a tree during its discovery and removal: nothing outside is ever touched."""
 
+import contextlib
 import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from sweeper_gui.storage import files
-from sweeper_gui.storage.queue import Impact, WorkPool
+from sweeper_gui.storage import files, remove
+from sweeper_gui.storage.discover import Directory
+from sweeper_gui.storage.queue import Gauge, Impact, WorkPool
 from tests.support.hostile import hostile
 from tests.support.mounts import tmpfs
 from tests.support.nobody import NOBODY, NOBODY_READING_ALL, as_nobody
-from tests.support.removals import discovered, fill, measured, removed
+from tests.support.removals import discovered, discovered_and_removed, fill, measured, removed
+from tests.support.slowfs import slow_volume
 from tests.support.trees import fingerprint, make_tree
 
 ROUNDS = 6
@@ -83,6 +86,58 @@ def test_nothing_outside_is_touched_as_nobody(nobodys: Path) -> None:
     assert {*done} == ATTACKS, done
 
 
+def test_directory_that_is_filled_again_and_again_is_given_up_and_told(
+    pool: WorkPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remove, "MAX_PASSES", 10)
+    make_tree(tmp_path / "backing" / "ws", 20, per_directory=8)
+    for name in ("trash", "stash"):
+        (tmp_path / "backing" / name).mkdir()
+    with slow_volume(tmp_path / "backing", tmp_path / "mount", latency={"unlink": 0.005}) as volume:
+        discovery = discovered(pool, volume.path / "ws")
+        with hostile(volume.path / "ws", tmp_path, volume.path / "stash", does="make") as attacker:
+            aside = (volume.path / "ws").rename(volume.path / "trash" / "1")
+            result = removed(pool, aside, discovery)
+        assert result.complete == (not os.path.lexists(aside))
+        if not result.complete:
+            assert any("in use on this or another host" in error for error in result.errors)
+            assert discovered_and_removed(pool, aside).complete
+    assert attacker.done["make"] > 0
+
+
+def test_directories_that_are_made_ever_deeper_are_not_followed_for_ever(
+    pool: WorkPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever one is listed there is one more below."""
+    original = remove._Removing._unlink_all
+
+    def unlink_all(self: remove._Removing, directory: Directory, descriptor: int, gauge: Gauge) -> remove._Leftover:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir("deeper", dir_fd=descriptor)
+        return original(self, directory, descriptor, gauge)
+
+    top = make_tree(tmp_path / "top", 20)
+    discovery = discovered(pool, top)
+    with monkeypatch.context() as patch:
+        patch.setattr(remove._Removing, "_unlink_all", unlink_all)
+        result = removed(pool, top, discovery)
+    assert result.outcome is remove.RemovalOutcome.FAILED
+    assert "in use on this or another host" in result.errors[0]
+    assert discovered_and_removed(pool, top).complete
+
+
+def test_listing_without_an_end_is_given_up(pool: WorkPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    top = make_tree(tmp_path / "top", 20)
+    discovery = discovered(pool, top)
+    original = remove._sort_out
+    with monkeypatch.context() as patch:
+        patch.setattr(remove, "_sort_out", lambda *arguments: original(*arguments) or True)
+        result = removed(pool, top, discovery)
+    assert result.outcome is remove.RemovalOutcome.FAILED
+    assert "in use on this or another host" in result.errors[0]
+    assert discovered_and_removed(pool, top).complete
+
+
 def test_what_it_takes_away_stays_whole(tmp_path: Path) -> None:
     """But for what is unlinked between two looks, 0.2 ms, at where a directory is."""
     canary = make_tree(tmp_path / "canary", 10)
@@ -95,7 +150,7 @@ def test_what_it_takes_away_stays_whole(tmp_path: Path) -> None:
                 fill(top / f"part{part}", 2_000)
             stash.mkdir()
             trash.mkdir(0o700)
-            with hostile(top, canary, stash, takes=True) as attacker:
+            with hostile(top, canary, stash, does="take") as attacker:
                 attack_one(top, trash)
             taken += attacker.taken
     assert taken

@@ -7,7 +7,8 @@
 It holds every directory of the tree open, so that no closed door above the tree keeps it out, and goes on and on, at
 random: exchanges directories for links to `outside` and back (in one step, by RENAME_EXCHANGE), moves directories to
 `stash`, a directory of its own, and back, from one directory to another, files for directories, and makes new ones.
-`takes` moves directories to the stash for good and tells how many files each has lost there afterwards.
+With `does="take"` it moves directories to the stash for good and tells how many files each has lost there afterwards,
+with "make" it never lets one directory become empty.
 """
 
 import ctypes
@@ -39,11 +40,11 @@ class Attacker:
 
 @contextmanager
 def hostile(
-    top: Path, outside: Path, stash: Path, *, takes: bool = False, run_as: Sequence[str] = ()
+    top: Path, outside: Path, stash: Path, *, does: str = "attack", run_as: Sequence[str] = ()
 ) -> Iterator[Attacker]:
     """A process that attacks during the block. `run_as` is put in front of its arguments."""
     attacker = Attacker()
-    options = json.dumps({"top": str(top), "outside": str(outside), "stash": str(stash), "takes": takes})
+    options = json.dumps({"top": str(top), "outside": str(outside), "stash": str(stash), "does": does})
     with subprocess.Popen(
         [*run_as, sys.executable, "-m", "tests.support.hostile", options],
         stdin=subprocess.PIPE,
@@ -84,7 +85,7 @@ class _Attack:
                 self._directories.append((parent, entry.name, below))
                 self._open_all(below)
 
-    def go_on(self, stopped: threading.Event) -> None:
+    def attack(self, stopped: threading.Event) -> None:
         """One attack after the other, in any order."""
         attacks: list[Callable[[], None]] = [self._link, self._away, self._across, self._file, self._make]
         while not stopped.is_set():
@@ -109,6 +110,17 @@ class _Attack:
                 after = len(os.listdir(below))
                 time.sleep(0.1)
                 self.taken.append((after, len(os.listdir(below))))
+
+    def make(self, stopped: threading.Event) -> None:
+        """A new file as soon as the last directory holds less than three, whoever removes them."""
+        _, _, directory = self._directories[-1]
+        while not stopped.is_set():
+            try:
+                if len(os.listdir(directory)) < 3:
+                    os.mknod(f"new{self.done['make']}", dir_fd=directory)
+                    self.done["make"] += 1
+            except OSError:
+                continue
 
     def _link(self) -> None:
         parent, name, _ = self._chance.choice(self._directories)
@@ -149,7 +161,7 @@ def main() -> None:
     options = json.loads(sys.argv[1])
     attack = _Attack(options["top"], options["outside"], options["stash"])
     stopped = threading.Event()
-    work = threading.Thread(target=attack.take if options["takes"] else attack.go_on, args=(stopped,))
+    work = threading.Thread(target=getattr(attack, options["does"]), args=(stopped,))
     work.start()
     print("ready", flush=True)
     sys.stdin.read()

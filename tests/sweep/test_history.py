@@ -1,5 +1,6 @@
 """What the logs tell an auditor, from wherever they are and in whatever state."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +182,17 @@ def test_a_log_that_does_not_begin_with_its_beginning_tells_nothing(filled: Rig)
     (past,) = asked(filled)
     assert "does not begin with its first record" in past.problem
     assert past.who is None
+
+
+def test_a_directory_or_a_pipe_in_the_place_of_a_log_is_told(filled: Rig) -> None:
+    filled.sweep(filled.plan("gone-0"))
+    log = log_of(filled)
+    log.unlink()
+    os.mkfifo(log)
+    assert "not a regular file" in asked(filled)[0].problem
+    log.unlink()
+    log.mkdir()
+    assert "not a regular file" in asked(filled)[0].problem
 
 
 def test_a_log_with_a_damaged_line_tells_what_stands_before_it(filled: Rig) -> None:

@@ -112,6 +112,15 @@ def test_progress_is_told_by_entries_with_rate_time_left_and_what_is_freed() -> 
     progress = SweepProgress(1, "removing", (), 10, 3, 48_123, 12_345, 4_200_000_000, 2_100.4, 17.0)
     assert title_words(progress, "Sweep") == "Sweep · 3 of 10 done · removing"
     assert figure_words(progress) == "12,345 of 48,123 entries · 2,100/s · 17 s left · 4.2 GB freed"
+
+
+@pytest.mark.parametrize(
+    ("limit", "latency", "words"),
+    [(14, 0.0029, "up to 14 at once, 2.9 ms each"), (8, 0.0, "up to 8 at once")],
+)
+def test_the_limit_in_use_and_the_latency_that_it_reacts_to_are_shown(limit: int, latency: float, words: str):
+    progress = SweepProgress(1, "removing", entries_total=10, limit=limit, latency=latency)
+    assert figure_words(progress).endswith(f" · {words}")
     assert "stopping" in title_words(replace(progress, cancelling=True), "Sweep")
 
 

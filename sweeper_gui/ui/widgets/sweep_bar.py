@@ -29,7 +29,10 @@ from sweeper_gui.ui.workspace_model import Chosen, Next
 
 IMPACTS = {"gentle": "Gentle", "balanced": "Balanced", "fast": "Fast"}
 ORDERS = {Order.OLDEST: "Oldest first", Order.LARGEST: "Largest first"}
-_IMPACT_TIP = "How hard the storage is driven: gentle yields to the live sessions on the same volume"
+_IMPACT_TIP = (
+    "How hard the storage is driven: gentle yields to the live sessions on the same volume. "
+    "How many operations are in flight at once follows from how long they take."
+)
 
 
 class SweepBar(QStackedWidget):
@@ -299,7 +302,15 @@ def figure_words(progress: SweepProgress, *, removing: bool = True) -> str:
     if progress.seconds_left is not None and not progress.cancelling:
         parts.append(f"{age_text(progress.seconds_left)} left")
     parts.append(f"{size_text(progress.bytes_freed)} freed")
+    if progress.limit:
+        parts.append(load_words(progress.limit, progress.latency))
     return " · ".join(parts)
+
+
+def load_words(limit: int, latency: float) -> str:
+    """How hard the volume is driven, and what that is decided by: 'up to 14 at once, 2.9 ms each'."""
+    at_once = f"up to {count_text(limit)} at once"
+    return f"{at_once}, {latency * 1000:.1f} ms each" if latency else at_once
 
 
 def _impact_box() -> QComboBox:
