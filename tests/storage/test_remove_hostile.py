@@ -14,6 +14,7 @@ from tests.support.hostile import hostile
 from tests.support.mounts import tmpfs
 from tests.support.nobody import NOBODY, NOBODY_READING_ALL, as_nobody
 from tests.support.removals import discovered, discovered_and_removed, fill, measured, removed
+from tests.support.root import need_root
 from tests.support.slowfs import slow_volume
 from tests.support.trees import fingerprint, make_tree
 
@@ -56,12 +57,12 @@ def give_to_nobody(*trees: Path) -> None:
             os.chown(path, NOBODY, NOBODY)
 
 
-def attack_one(top: Path, trash: Path) -> None:
-    """The way of one workspace: measured, set aside, and removed, however often it takes."""
+def attack_one(top: Path, trash: Path, attempts: int = 4) -> None:
+    """The way of one workspace: measured, set aside, and removed, with so many attempts."""
     pool = WorkPool(impact=Impact.FAST)
     measured(pool, top)
     aside = top.rename(trash / "1")
-    for _ in range(4):
+    for _ in range(attempts):
         found = discovered(pool, aside)
         if found.ok:
             result = removed(pool, aside, found, back_off=(0.001, 0.001, 0.001))
@@ -84,6 +85,27 @@ def test_nothing_outside_is_touched_as_root(tmp_path: Path) -> None:
 def test_nothing_outside_is_touched_as_nobody(nobodys: Path) -> None:
     done = attack_rounds(nobodys, as_root=False)
     assert {*done} == ATTACKS, done
+
+
+@pytest.mark.usefixtures("opening")
+def test_no_mount_is_entered_whenever_it_is_made(pool: WorkPool, tmp_path: Path) -> None:
+    """Bind mounts that come and go in the tree, as long as anything is done with it."""
+    need_root()
+    canary = make_tree(tmp_path / "canary", 40)
+    before = fingerprint(canary)
+    mounts = 0
+    for number in range(4):
+        top, stash, trash = (tmp_path / f"{name}{number}" for name in ("ws", "stash", "trash"))
+        make_tree(top, 400, per_directory=8)
+        stash.mkdir()
+        trash.mkdir(0o700)
+        with hostile(top, canary, stash, does="mount") as attacker:
+            attack_one(top, trash, attempts=20)
+        mounts += attacker.done["mount"]
+        assert fingerprint(canary) == before
+        assert not os.path.lexists(trash / "1") or discovered_and_removed(pool, trash / "1").complete
+    assert mounts > 0
+    assert fingerprint(canary) == before
 
 
 def test_directory_that_is_filled_again_and_again_is_given_up_and_told(

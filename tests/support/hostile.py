@@ -8,7 +8,8 @@ It holds every directory of the tree open, so that no closed door above the tree
 random: exchanges directories for links to `outside` and back (in one step, by RENAME_EXCHANGE), moves directories to
 `stash`, a directory of its own, and back, from one directory to another, files for directories, and makes new ones.
 With `does="take"` it moves directories to the stash for good and tells how many files each has lost there afterwards,
-with "make" it never lets one directory become empty.
+with "make" it never lets one directory become empty, with "mount" (as root) it mounts `outside` on directories and
+takes it away again.
 """
 
 import ctypes
@@ -26,6 +27,8 @@ from pathlib import Path
 
 _PROJECT = Path(__file__).parents[2]
 _RENAME_EXCHANGE = 2
+_MS_BIND = 4096
+_MNT_DETACH = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -72,6 +75,7 @@ class _Attack:
         self.done: Counter[str] = Counter()
         self.taken: list[tuple[int, int]] = []
         self._chance = random.Random()
+        self._outside = os.fsencode(outside)
         self._stash = os.open(stash, os.O_RDONLY)
         os.symlink(outside, "link", dir_fd=self._stash)
         #: (open parent, its name there, open directory)
@@ -121,6 +125,16 @@ class _Attack:
                     self.done["make"] += 1
             except OSError:
                 continue
+
+    def mount(self, stopped: threading.Event) -> None:
+        """Bind mounts: their st_dev is the tree's own."""
+        while not stopped.is_set():
+            _, _, directory = self._chance.choice(self._directories)
+            seen = f"/proc/self/fd/{directory}".encode()
+            if _libc.mount(self._outside, seen, None, _MS_BIND, None) == 0:
+                self.done["mount"] += 1
+                time.sleep(self._chance.random() / 500)
+                _libc.umount2(os.readlink(seen), _MNT_DETACH)
 
     def _link(self) -> None:
         parent, name, _ = self._chance.choice(self._directories)

@@ -1,0 +1,102 @@
+"""How much memory, and time, measuring, discovering and removing a very large tree takes.
+
+    python -m tests.bench.bench_memory [--entries N] [--directory DIR]
+
+Two shapes: all in one directory, and twenty in each of many. The growth is that of the largest resident size, in a
+process of its own. Prints a table and, as the last line, JSON. On a tmpfs (/dev/shm) it is the program that is measured
+and not a disk; a million entries take about 1 GB there.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from sweeper_gui.storage.queue import WorkPool
+from tests.support.removals import discovered, fill, measured, removed
+
+T = TypeVar("T")
+PER_DIRECTORY = 19
+
+
+def make_one(directory: Path, entries: int) -> None:
+    """All in one directory."""
+    fill(directory, entries)
+
+
+def make_many(directory: Path, entries: int) -> None:
+    """Directories of nineteen files, forty to a directory."""
+    directory.mkdir()
+    for number in range(entries // (PER_DIRECTORY + 1)):
+        part = directory / f"p{number // 40}"
+        part.mkdir(exist_ok=True)
+        fill(part / f"d{number}", PER_DIRECTORY)
+
+
+SHAPES: dict[str, Callable[[Path, int], None]] = {"one directory": make_one, "many directories": make_many}
+
+
+def peak() -> int:
+    """The largest resident size so far, in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def go_through(tree: Path) -> dict[str, list[float]]:
+    """For each step: seconds, and MiB that the process has grown since its start."""
+    before = peak()
+    figures: dict[str, list[float]] = {}
+    pool = WorkPool()
+
+    def step(name: str, action: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        result = action()
+        figures[name] = [round(time.perf_counter() - began, 2), round((peak() - before) / 1024, 1)]
+        return result
+
+    usage = step("measure", lambda: measured(pool, tree)).usage
+    discovery = step("discover", lambda: discovered(pool, tree))
+    assert discovery.entries == usage.entries
+    assert step("remove", lambda: removed(pool, tree, discovery)).entries_removed == usage.entries
+    pool.close()
+    return figures
+
+
+def main(arguments: list[str]) -> None:
+    """Runs it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, default=1_000_000)
+    parser.add_argument("--directory", type=Path, help="where the tree is made; default: the directory for temporaries")
+    parser.add_argument("--tree", type=Path, help="go through this tree, which is removed, and print the figures")
+    options = parser.parse_args(arguments)
+    if options.tree is not None:
+        print(json.dumps(go_through(options.tree)))
+        return
+    results = {}
+    for shape, make in SHAPES.items():
+        with tempfile.TemporaryDirectory(dir=options.directory) as temporary:
+            tree = Path(temporary) / "tree"
+            make(tree, options.entries)
+            command = [sys.executable, "-m", "tests.bench.bench_memory", "--tree", os.fspath(tree)]
+            results[shape] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for name, (took, grown) in results[shape].items():
+            print(f"{shape:18} {name:10} {took:8.2f} s {grown:8.1f} MiB")
+    print(json.dumps({"entries": options.entries, **results}))
+
+
+def bench_memory(capfd: pytest.CaptureFixture[str]) -> None:
+    """A smaller table, for ./dev bench."""
+    with capfd.disabled():
+        main(["--entries", "250000"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
