@@ -29,7 +29,6 @@ from tests.support.removals import (
     discovered,
     discovered_and_removed,
     fill,
-    make_deep_tree,
     measured,
     opened,
     removed,
@@ -310,24 +309,6 @@ def test_hard_links_outside_keep_their_file(pool: WorkPool, top: Path, tmp_path:
     result = discovered_and_removed(pool, top)
     assert_complete(result, usage.entries, usage.allocated - outside)
     assert shared.read_bytes() == b"x" * 50_000
-
-
-def test_names_are_any_bytes(pool: WorkPool, tmp_path: Path, canary: Path) -> None:
-    top = os.fsencode(tmp_path / "top")
-    os.mkdir(top)
-    for name in (b"new\nline", b"\xff\xfe", b"x" * 255, b" ", b"-rf", b"*", b"..."):
-        os.mkdir(os.path.join(top, name))
-        with open(os.path.join(top, name, name), "wb"):
-            pass
-    assert discovered_and_removed(pool, tmp_path / "top").entries_removed == 14
-    assert not os.path.exists(top)
-
-
-def test_three_thousand_levels(pool: WorkPool, tmp_path: Path) -> None:
-    with tmpfs(tmp_path / "volume") as volume:
-        make_deep_tree(volume / "top", 3_000)
-        assert discovered_and_removed(pool, volume / "top").entries_removed == 3_000
-        assert os.listdir(volume) == []
 
 
 def test_a_hundred_thousand_entries_in_one_directory(pool: WorkPool, tmp_path: Path) -> None:
