@@ -22,6 +22,9 @@ from tests.support.nobody import as_nobody
 from tests.support.trees import fingerprint
 from tests.sweep.rig import Rig, outcome_of, results
 
+#: The preflight moves a directory of its own out of the trash and back, before any workspace is renamed.
+_PROBES = 2
+
 
 @pytest.fixture
 def filled(rig: Rig) -> Rig:
@@ -77,9 +80,11 @@ def failing(code: int, nth: int, function: Callable[..., Any], *, after: bool = 
 def test_rename_that_fails_or_seems_to(
     filled: Rig, monkeypatch: pytest.MonkeyPatch, code: int, after: bool, nth: int
 ) -> None:
-    """The first four renames set aside; the next ones go to `removing/`."""
+    """The first four renames of workspaces set them aside; the next ones go to `removing/`."""
     plan, prints = filled.plan(cap=10), prints_of(filled)
-    monkeypatch.setattr(files, "rename_exclusively", failing(code, nth, files.rename_exclusively, after=after))
+    monkeypatch.setattr(
+        files, "rename_exclusively", failing(code, _PROBES + nth, files.rename_exclusively, after=after)
+    )
     report = filled.sweep(plan)
     account(filled, report, prints)
     if after:
@@ -235,7 +240,7 @@ def _move_the_unmovable(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert stat.S_IMODE((rig.volume.root / "gone-0").stat().st_mode) == 0o555
         plan = rig.plan("gone-1")
         with monkeypatch.context() as patch:
-            patch.setattr(files, "rename_exclusively", failing(errno.EIO, 2, files.rename_exclusively))
+            patch.setattr(files, "rename_exclusively", failing(errno.EIO, _PROBES + 2, files.rename_exclusively))
             assert results(rig.sweep(plan)) == {"gone-1": "failed"}
         assert stat.S_IMODE((rig.volume.root / "gone-1").stat().st_mode) == 0o555
         assert results(rig.sweep(rig.plan("gone-0", "gone-1"))) == {"gone-0": "removed", "gone-1": "removed"}
