@@ -25,12 +25,12 @@ _DAY = 86_400.0
 
 
 class FakeVolume:
-    """The volume `root` and its registry `database`, both below one directory of the test's."""
+    """The volume `root` and its registry `database`, both below one directory of the test's unless told otherwise."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, database: Path | None = None) -> None:
         """Makes it, or takes the one that is there: another process's, say."""
         self.root = directory / "workspaces"
-        self.database = directory / "collab.sqlite3"
+        self.database = database or directory / "collab.sqlite3"
         self.root.mkdir(parents=True, exist_ok=True)
         self._execute(_TABLE)
 

@@ -26,7 +26,10 @@ from tests.support.volume import FakeVolume
 
 
 class Rig:
-    """One volume, one pool of workers. Every run opens the volume anew, as the engine does."""
+    """One volume, one pool of workers. Every run opens the volume anew, as the engine does.
+
+    The configuration lies in `directory`, and so does the volume unless another one is given.
+    """
 
     def __init__(self, directory: Path, pool: WorkPool, volume: FakeVolume | None = None) -> None:
         self.volume = volume or FakeVolume(directory)
