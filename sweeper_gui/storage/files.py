@@ -22,12 +22,17 @@ _RESOLVE_NO_XDEV = 0x01
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 _RENAME_NOREPLACE = 1
-#: statx(2), and where in its answer (linux/stat.h) the inode and the device are
+#: statx(2): no server is asked, or it is although the attributes are cached; an open file instead of a name
 _AT_STATX_DONT_SYNC = 0x4000
+_AT_STATX_FORCE_SYNC = 0x2000
+_AT_SYMLINK_NOFOLLOW = 0x100
+_AT_EMPTY_PATH = 0x1000
 _STATX_INO = 0x100
-_STATX_SIZE = 256
-_STATX_INODE_AT = 32
-_STATX_DEVICE_AT = 136
+_STATX_BASIC_STATS = 0x7FF
+#: Its answer (linux/stat.h): links, uid, gid, mode, inode, size, blocks, ctime, mtime and device.
+_STATX = struct.Struct("=16xIIIH2xQQQ40xqI4xqI12xII112x")
+#: What FUSE lists where the file system behind it tells no inodes.
+_UNKNOWN_INODE = 0xFFFFFFFF
 #: so many '../' fit into the longest path
 _MAX_STEPS_UP = 1_300
 #: openat2 says EAGAIN where a rename raced the look-up; but a file system may say it too, and for ever.
@@ -159,12 +164,52 @@ def identity_above(descriptor: int, levels: int) -> tuple[int, int]:
 
 
 def _known_identity(descriptor: int, path: bytes) -> tuple[int, int]:
-    answer = ctypes.create_string_buffer(_STATX_SIZE)
-    if _libc.statx(descriptor, path, _AT_STATX_DONT_SYNC, _STATX_INO, answer) != 0:
+    _, _, _, _, inode, *_, major, minor = _statx(descriptor, path, _AT_STATX_DONT_SYNC, _STATX_INO)
+    return os.makedev(major, minor), inode
+
+
+def _statx(directory: int, path: bytes, flags: int, mask: int) -> tuple[int, ...]:
+    answer = ctypes.create_string_buffer(_STATX.size)
+    if _libc.statx(directory, path, flags, mask, answer) != 0:
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    major, minor = struct.unpack_from("=II", answer, _STATX_DEVICE_AT)
-    return os.makedev(major, minor), struct.unpack_from("=Q", answer, _STATX_INODE_AT)[0]
+        raise OSError(code, os.strerror(code), path)
+    return _STATX.unpack_from(answer)
+
+
+def fresh_stat(name: str | bytes, parent: int) -> os.stat_result:
+    """What the server says of an entry now, links not followed; with an empty name of the directory `parent` itself.
+
+    An NFS client believes what it knows for up to a minute, and stat(2) with it. Asking for a directory makes it notice
+    that names in there have changed, too. On a local file system it is an ordinary stat. Raises OSError.
+    """
+    flags = _AT_STATX_FORCE_SYNC | _AT_SYMLINK_NOFOLLOW | (0 if name else _AT_EMPTY_PATH)
+    answer = _statx(parent, os.fsencode(name), flags, _STATX_BASIC_STATS)
+    links, uid, gid, mode, inode, size, blocks, changed, changed_ns, modified, modified_ns, major, minor = answer
+    return os.stat_result(
+        (mode, inode, os.makedev(major, minor), links, uid, gid, size, 0, modified, changed),
+        {
+            "st_mtime_ns": modified * 10**9 + modified_ns,
+            "st_ctime_ns": changed * 10**9 + changed_ns,
+            "st_mtime": modified + modified_ns * 1e-9,
+            "st_ctime": changed + changed_ns * 1e-9,
+            "st_blocks": blocks,
+        },
+    )
+
+
+def is_listed_as(inode: int, name: bytes, directory: int) -> bool:
+    """Whether the listing of a directory has this inode under the name, or no inode.
+
+    A rename is by name, on the server: an NFS client takes what it knew under that name for what has been renamed, and
+    goes on with that. The listing after a rename comes from the server. Raises OSError.
+    """
+    descriptor = reopen(directory)
+    try:
+        with os.scandir(descriptor) as entries:
+            listed = {entry.inode() for entry in entries if os.fsencode(entry.name) == name}
+    finally:
+        os.close(descriptor)
+    return listed <= {inode, _UNKNOWN_INODE}
 
 
 def identity_of(status: os.stat_result) -> Identity:
@@ -183,8 +228,8 @@ def bounded(number: int) -> int:
 def rename_exclusively(source: bytes, source_parent: int, target: bytes, target_parent: int) -> None:
     """Renames without ever replacing anything; raises `NameTaken` where the target exists.
 
-    NFS and some other file systems do not know RENAME_NOREPLACE (EINVAL): there the target is looked up first, and
-    an empty directory made in between would be replaced. Anything else would make the rename fail.
+    NFS and some other file systems do not know RENAME_NOREPLACE (EINVAL): there the server is asked for the target
+    first, and an empty directory made in between would be replaced. Anything else would make the rename fail.
     """
     _check_component(source)
     _check_component(target)
@@ -197,7 +242,8 @@ def rename_exclusively(source: bytes, source_parent: int, target: bytes, target_
     if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         raise OSError(code, os.strerror(code), source)
     try:
-        os.stat(target, dir_fd=target_parent, follow_symlinks=False)
+        fresh_stat(b"", target_parent)  # or a name made on another host a moment ago would not be seen
+        fresh_stat(target, target_parent)
     except FileNotFoundError:
         os.rename(source, target, src_dir_fd=source_parent, dst_dir_fd=target_parent)
     else:

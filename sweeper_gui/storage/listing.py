@@ -88,10 +88,17 @@ def _kind(entry: "os.DirEntry[str]") -> Kind:
     return Kind.FILE if entry.is_file(follow_symlinks=False) else Kind.OTHER
 
 
-def with_attributes(volume: Volume, workspace: Workspace) -> Workspace:
-    """The workspace with what stat says of it now: kind, identity and owner. Raises FileNotFoundError, OSError."""
+def with_attributes(volume: Volume, workspace: Workspace, *, fresh: bool = False) -> Workspace:
+    """The workspace with what stat says of it now: kind, identity and owner. Raises FileNotFoundError, OSError.
+
+    With `fresh` the server is asked, whatever this host knows of the name and of the directory behind it.
+    """
     with volume.parent_of(workspace.name) as parent:
-        status = os.stat(workspace.basename, dir_fd=parent, follow_symlinks=False)
+        if fresh:
+            files.fresh_stat(b"", parent)
+            status = files.fresh_stat(workspace.basename, parent)
+        else:
+            status = os.stat(workspace.basename, dir_fd=parent, follow_symlinks=False)
     return msgspec.structs.replace(
         workspace, kind=kind_of(status), identity=files.identity_of(status), uid=status.st_uid
     )

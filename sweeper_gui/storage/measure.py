@@ -13,7 +13,7 @@ from sweeper_gui.storage.attempts import BACK_OFF
 from sweeper_gui.storage.files import bounded, identity_of
 from sweeper_gui.storage.queue import MEASURING, Priority, WorkPool
 from sweeper_gui.storage.repositories.survey import BUDGET, Directory, Survey
-from sweeper_gui.storage.walk import Counters, Step, Tally, Walk
+from sweeper_gui.storage.walk import Counters, Entry, Step, Tally, Walk
 
 __all__ = ["Counters", "MeasureResult", "measure", "measure_now"]
 
@@ -133,7 +133,7 @@ class _Measuring(Walk[Directory]):
     def enter(self, node: Directory, descriptor: int, entries: "list[os.DirEntry[str]]", *, whole: bool) -> None:
         self._survey.enter(node, descriptor, entries, whole=whole)
 
-    def seen(self, node: Directory, entries: "list[os.DirEntry[str]]") -> None:
+    def seen(self, node: Directory, entries: Sequence[Entry]) -> None:
         self._survey.seen(node, entries)
 
     def further(self) -> Sequence[Step]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from sweeper_gui.storage import files
+
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 #: File systems whose server is another machine: caches may lag, locks and WAL files do not work as on a disk.
@@ -70,6 +72,12 @@ def below(path: bytes, top: bytes) -> bytes | None:
 def with_id(mounts: Sequence[Mount], id_: int) -> Mount | None:
     """The mount of this id, if it is (still) there."""
     return next((mount for mount in mounts if mount.id == id_), None)
+
+
+def is_network(descriptor: int) -> bool:
+    """Whether an open file lies on a file system that another machine serves; so it is taken to be if nobody knows."""
+    mount = with_id(read_mounts(), files.mount_id(descriptor))
+    return mount is None or mount.network
 
 
 def points_below(mounts: Sequence[Mount], root: bytes) -> tuple[bytes, ...]:

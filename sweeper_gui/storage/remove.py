@@ -15,6 +15,7 @@ step: a step that is queued or running, and every child that still has something
 
 import errno
 import logging
+import math
 import os
 import pwd
 import stat
@@ -30,7 +31,7 @@ from sweeper_gui.storage.attempts import BACK_OFF, ENDS, FORBIDDEN, MAY_PASS, wo
 from sweeper_gui.storage.discover import Directory, Discovery, discover
 from sweeper_gui.storage.files import CrossesMount
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, removing
-from sweeper_gui.storage.tree import TreeChanged
+from sweeper_gui.storage.tree import WAY_GOOD_FOR, TreeChanged
 from sweeper_gui.storage.walk import MAX_ERRORS, SLOW, Counters
 
 __all__ = ["BACK_OFF", "Counters", "Discovery", "Removal", "RemovalOutcome", "discover", "remove"]
@@ -581,25 +582,33 @@ class _Place:
     An open descriptor goes along when a process that was at work in the tree moves the directory elsewhere, be it into
     a live workspace. The kernel can't be told to remove something only where it is below a certain directory, so this
     is looked at before the first change and again whenever the last look is older than LOOK_AGAIN: on a volume where a
-    change takes longer than that, before each. What remains is a move in between, and on NFS one by another host.
+    change takes longer than that, before each. What another host moves this one learns by asking the server for the way
+    from the top, after each `tree.WAY_GOOD_FOR` seconds. What remains is a move in between.
     """
 
-    __slots__ = ("_descriptor", "_directory", "_gauge", "good_until")
+    __slots__ = ("_descriptor", "_directory", "_gauge", "_walked_until", "good_until")
 
     def __init__(self, directory: Directory, descriptor: int, gauge: Gauge) -> None:
         self._directory = directory
         self._descriptor = descriptor
         self._gauge = gauge
         #: in the gauge's time
+        self._walked_until = gauge.stamp + WAY_GOOD_FOR if directory.tree.asks_server else math.inf
         self.good_until = 0.0
 
     def check(self) -> None:
-        """Raises an ESTALE, after which the way from the top is opened anew, unless it is known to be in place."""
+        """Raises an ESTALE, after which the way from the top is opened anew, unless it is known to be in place.
+
+        Where another host has moved it: what `DescriptorCache.pinned` raises.
+        """
         now = self._gauge.stamp
         if now < self.good_until:
             return
         if not self._directory.is_in_place(self._descriptor):
             raise OSError(errno.ESTALE, "was moved while it was removed")
+        if now > self._walked_until:
+            with self._gauge.pool.descriptors.pinned(self._directory):
+                self._walked_until = now + WAY_GOOD_FOR
         self.good_until = now + LOOK_AGAIN
 
 

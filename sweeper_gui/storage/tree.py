@@ -6,12 +6,14 @@ open, one component at a time, and each directory's (device, inode) is compared:
 length of a path matters, and what was swapped meanwhile is never mistaken for what had been there.
 """
 
+import math
 import os
 import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import TypeVar
 
 from sweeper_gui.core.names import visible
@@ -23,6 +25,8 @@ MAX_OPEN = 160
 _PER_JOB = 3.5
 #: Of the descriptors that the process may have, those for everything else: logs, pipes, sockets, libraries.
 _FOR_OTHERS = 24
+#: Where other hosts may move directories, the way to one is walked anew after so many seconds.
+WAY_GOOD_FOR = 0.2
 #: A longer path is shown by its end.
 _SHOWN_PATH = 240
 
@@ -43,12 +47,16 @@ class TreeChanged(Exception):
 
 
 class Tree:
-    """What all nodes of one tree share. `parent_fd` is the caller's and stays open until the tree is done with."""
+    """What all nodes of one tree share. `parent_fd` is the caller's and stays open until the tree is done with.
 
-    __slots__ = ("_home", "device", "name", "parent_fd")
+    With `asks_server` the server is asked for everything that is looked at, whatever this host knows.
+    """
 
-    def __init__(self, parent_fd: int, name: bytes) -> None:
+    __slots__ = ("_home", "asks_server", "device", "name", "parent_fd")
+
+    def __init__(self, parent_fd: int, name: bytes, *, asks_server: bool = False) -> None:
         self.device = -1
+        self.asks_server = asks_server
         self.moved(parent_fd, name)
 
     def moved(self, parent_fd: int, name: bytes) -> None:
@@ -112,12 +120,14 @@ class Node:
 class _Handle:
     """An open descriptor and how many are using it. `node` is None once it is to be closed after use."""
 
-    __slots__ = ("descriptor", "node", "pins")
+    __slots__ = ("descriptor", "good_until", "node", "pins")
 
     def __init__(self, descriptor: int, node: Node) -> None:
         self.descriptor = descriptor
         self.node: Node | None = node
         self.pins = 1
+        #: monotonic seconds
+        self.good_until = monotonic() + WAY_GOOD_FOR if node.tree.asks_server else math.inf
 
 
 class DescriptorCache:
@@ -142,6 +152,8 @@ class DescriptorCache:
         tree.device = status.st_dev
         node = make(status)
         self._unpin(self._adopt(node, descriptor))
+        if tree.asks_server and not files.is_listed_as(status.st_ino, tree.name, tree.parent_fd):
+            raise TreeChanged(f"{visible(tree.name)} is another directory than this host takes it for")
         return node, status
 
     @contextmanager
@@ -195,10 +207,13 @@ class DescriptorCache:
         """The nearest open directory on the way up, pinned, and the nodes below it that must be opened."""
         way: list[Node] = []
         step: Node | None = node
+        now = monotonic()
         with self._lock:
             while step is not None:
                 handle = step.handle
-                if handle is not None:
+                if handle is not None and handle.good_until < now:
+                    self._detach(handle)
+                elif handle is not None:
                     handle.pins += 1
                     self._resting.pop(handle, None)
                     return handle, way
@@ -208,10 +223,10 @@ class DescriptorCache:
 
     def _open_below(self, parent: _Handle | None, node: Node) -> _Handle:
         tree = node.tree
-        if parent is None:
-            descriptor = files.open_directory(tree.name, tree.parent_fd)
-        else:
-            descriptor = files.open_directory(node.name, parent.descriptor)
+        name, above = (tree.name, tree.parent_fd) if parent is None else (node.name, parent.descriptor)
+        if tree.asks_server:
+            files.fresh_stat(b"", above)  # or a name that another host has moved away would still lead to what it was
+        descriptor = files.open_directory(name, above)
         status = _status(descriptor)
         if (status.st_dev, status.st_ino) != (tree.device, node.inode):
             os.close(descriptor)

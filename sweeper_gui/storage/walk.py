@@ -18,8 +18,10 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from sweeper_gui.core.usage import change_of
+from sweeper_gui.storage import files
 from sweeper_gui.storage.attempts import BACK_OFF, NO_ANSWER
 from sweeper_gui.storage.files import CrossesMount
+from sweeper_gui.storage.mounts import is_network
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, after
 from sweeper_gui.storage.tree import Node, Tree, TreeChanged
 
@@ -64,6 +66,9 @@ class Entry(Protocol):
     def stat(self, *, follow_symlinks: bool) -> os.stat_result:
         """Its attributes."""
 
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        """Whether it is a directory."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Named:
@@ -75,6 +80,20 @@ class _Named:
     def stat(self, *, follow_symlinks: bool) -> os.stat_result:
         """Its attributes."""
         return os.stat(self.name, dir_fd=self.descriptor, follow_symlinks=follow_symlinks)
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self.stat(follow_symlinks=follow_symlinks).st_mode)
+
+
+class _Fresh(_Named):
+    """An entry of which the server is asked, whatever this host knows."""
+
+    __slots__ = ()
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:  # noqa: ARG002 - links never are followed here
+        """Its attributes."""
+        return files.fresh_stat(self.name, self.descriptor)
 
 
 class Link:
@@ -176,8 +195,9 @@ class Walk(ABC, Generic[N]):
     ) -> None:
         """Changes up to `newest_ns` are of no interest; those with an mtime later than `now_ns` go by their ctime.
 
-        A `strict` walk ends at the first error or mount. What did not answer is read again after each time of
-        `back_off`, in seconds, before it is an error.
+        A `strict` walk ends at the first error or mount, and on a network file system it has all attributes from the
+        server: a change that another host made in the last minute must be seen. What did not answer is read again after
+        each time of `back_off`, in seconds, before it is an error.
         """
         self.pool = pool
         self.tree = Tree(parent_fd, name)
@@ -234,7 +254,7 @@ class Walk(ABC, Generic[N]):
     def enter(self, node: N, descriptor: int, entries: "list[os.DirEntry[str]]", *, whole: bool) -> None:
         """A directory's names are known, all of them where `whole`; no attributes have been read yet."""
 
-    def seen(self, node: N, entries: "list[os.DirEntry[str]]") -> None:
+    def seen(self, node: N, entries: Sequence[Entry]) -> None:
         """The attributes of some entries have been read, and are kept by them, but for those that did not answer."""
 
     def further(self) -> Sequence[Step]:
@@ -276,6 +296,7 @@ class Walk(ABC, Generic[N]):
         return True
 
     def _read_top(self) -> None:
+        self.tree.asks_server = self._strict and is_network(self.tree.parent_fd)
         with self.pool.operation(Kind.READ):
             top, status = self.pool.descriptors.open_top(
                 self.tree, lambda status: self.node(None, b"", status.st_ino, status.st_blocks * 512)
@@ -297,18 +318,26 @@ class Walk(ABC, Generic[N]):
                 gauge.done(Kind.OTHER)
                 self.enter(node, descriptor, entries, whole=len(entries) < BATCH)
                 gauge.begin()
-                self._read_listing(node, listing, entries, gauge)
+                self._read_listing(node, descriptor, listing, entries, gauge)
             with self.lock:
                 self._pending += 1
             self._run(partial(self._read_end, node), node)
 
     def _read_listing(
-        self, node: N, listing: Iterator["os.DirEntry[str]"], entries: "list[os.DirEntry[str]]", gauge: Gauge
+        self,
+        node: N,
+        descriptor: int,
+        listing: Iterator["os.DirEntry[str]"],
+        entries: "list[os.DirEntry[str]]",
+        gauge: Gauge,
     ) -> None:
         """The first entries and all that follow. An error after the first is final: these have been added."""
         while entries and not self.stopping:
             more = len(entries) == BATCH
-            self._read_entries(node, entries, gauge)
+            asks_server = self.tree.asks_server
+            asked: list[Entry] = [_Fresh(entry.name, descriptor) for entry in entries] if asks_server else [*entries]
+            entries = []  # an entry holds its attributes once they were read: each part goes when it is done
+            self._read_entries(node, asked, gauge)
             try:
                 entries = list(islice(listing, BATCH)) if more else []
             except OSError as error:
@@ -319,7 +348,7 @@ class Walk(ABC, Generic[N]):
     def _read_end(self, node: N) -> None:
         """The directory itself, once it has been listed."""
         with self.pool.descriptors.pinned(node) as descriptor:
-            status = os.fstat(descriptor)
+            status = files.fresh_stat(b"", descriptor) if self.tree.asks_server else os.fstat(descriptor)
         with self.lock:
             self.listed(node, status)
 
@@ -331,14 +360,15 @@ class Walk(ABC, Generic[N]):
             for name in names:
                 if self.stopping:
                     break
-                tally.read([_Named(name, descriptor)], self.tree.device, self.now_ns)
+                entry = (_Fresh if self.tree.asks_server else _Named)(name, descriptor)
+                tally.read([entry], self.tree.device, self.now_ns)
                 gauge.done(Kind.READ)
         self._add(node, tally, attempt)
 
-    def _read_entries(self, node: N, entries: "list[os.DirEntry[str]]", gauge: Gauge) -> None:
+    def _read_entries(self, node: N, entries: list[Entry], gauge: Gauge) -> None:
         """In this thread while that is quick; as soon as it is slow the rest is shared out."""
         parts = deque(entries[at : at + PART] for at in range(0, len(entries), PART))
-        entries.clear()  # an entry holds its attributes once they were read: each part goes when it is done
+        entries.clear()
         tally = self._new_tally()
         while parts and not self.stopping:
             if self._slow and len(parts) > 1:
@@ -347,12 +377,12 @@ class Walk(ABC, Generic[N]):
             self._read_into(node, tally, parts.popleft(), gauge)
         self._add(node, tally)
 
-    def _read_part(self, node: N, entries: "list[os.DirEntry[str]]") -> None:
+    def _read_part(self, node: N, entries: list[Entry]) -> None:
         tally = self._new_tally()
         self._read_into(node, tally, entries, self.pool.gauge(self.cancel))
         self._add(node, tally)
 
-    def _read_into(self, node: N, tally: Tally, entries: "list[os.DirEntry[str]]", gauge: Gauge) -> None:
+    def _read_into(self, node: N, tally: Tally, entries: list[Entry], gauge: Gauge) -> None:
         """One by one on a slow volume: there each is worth a look at the cancel, and tells that the volume answers."""
         if not self._slow:
             tally.read(entries, self.tree.device, self.now_ns)

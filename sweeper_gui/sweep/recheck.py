@@ -60,7 +60,7 @@ def recheck(evidence: Evidence, candidate: Candidate, snapshot: Snapshot, facts:
     volume = evidence.ground.volume
     try:
         with evidence.ground.pool.operation():
-            seen = with_attributes(volume, candidate.workspace)
+            seen = with_attributes(volume, candidate.workspace, fresh=True)
     except (OSError, VolumeError) as error:
         return words_of(error)
     if seen.kind is not Kind.DIRECTORY:

@@ -275,15 +275,18 @@ class _Sweep:
 
     def _look_at(self, tree: Tree) -> str:
         """Whether the very directory that was shown has been renamed; what is wrong, or ''."""
+        whole = self._site.sweep.whole
+        network = self._ground.volume.mount.network
         try:
-            descriptor = files.open_directory(tree.entry, self._site.sweep.whole)
+            descriptor = files.open_directory(tree.entry, whole)
             try:
-                found = files.identity_of(os.fstat(descriptor))
+                found = files.identity_of(files.fresh_stat(b"", descriptor) if network else os.fstat(descriptor))
             finally:
                 os.close(descriptor)
+            listed = not network or files.is_listed_as(found.inode, tree.entry, whole)
         except OSError as error:
             return f"something else had taken its name at the last moment, or it can't be read: {words_of(error)}"
-        if not found.same_inode(tree.identity) or found.mtime_ns != tree.identity.mtime_ns:
+        if not listed or not found.same_inode(tree.identity) or found.mtime_ns != tree.identity.mtime_ns:
             return "another directory had taken its name at the last moment"
         return ""
 

@@ -6,6 +6,7 @@ sides: the hooks first, then the fixtures, which only the guest uses.
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -54,7 +55,8 @@ else:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         try:
-            reports = [pytest.TestReport._from_json(report) for report in item.config.stash[_GUEST].reports(item.nodeid)]
+            reported = item.config.stash[_GUEST].reports(item.nodeid)
+            reports = [pytest.TestReport._from_json(report) for report in reported]
         except GuestFailed as error:
             reports = [report_of_failure(item, str(error))]
         for report in reports:
@@ -63,9 +65,9 @@ else:
         return True
 
     def pytest_sessionfinish(session: pytest.Session) -> None:
-        """Nothing is left running."""
+        """Nothing is left running, once the other processes of the run have what they wait for."""
         if _GUEST in session.config.stash:
-            session.config.stash[_GUEST].stop()
+            session.config.stash[_GUEST].stop(at_once=bool(session.shouldstop or session.shouldfail))
 
 
 @pytest.fixture(scope="session")
@@ -89,12 +91,17 @@ def mount_b(server: Server) -> Iterator[Path]:
         yield mount
 
 
+@pytest.fixture(scope="session")
+def caching_mount(server: Server) -> Iterator[Path]:
+    """The volume as another mount of host a sees it, which believes what it knows for an hour."""
+    with mounted("main", MEDIA / "caching", host="host-a", address="127.0.0.1", options=",actimeo=3600") as mount:
+        yield mount
+
+
 @pytest.fixture
-def case(server: Server, request: pytest.FixtureRequest) -> str:
+def case(server: Server) -> str:
     """The test's own directory on the volume."""
-    name = request.node.originalname
-    (server.volume / name).mkdir()
-    return str(name)
+    return Path(tempfile.mkdtemp(prefix="case-", dir=server.volume)).name
 
 
 @pytest.fixture
@@ -116,3 +123,10 @@ def b(mount_b: Path, case: str, pool: WorkPool, tmp_path: Path) -> Rig:
     """The same from host b."""
     (tmp_path / "b").mkdir()
     return Rig(tmp_path / "b", pool, FakeVolume(mount_b / case, tmp_path / "collab.sqlite3"))
+
+
+@pytest.fixture
+def caching(caching_mount: Path, case: str, pool: WorkPool, tmp_path: Path) -> Rig:
+    """The same from host a, which believes what it knows for an hour."""
+    (tmp_path / "caching").mkdir()
+    return Rig(tmp_path / "caching", pool, FakeVolume(caching_mount / case, tmp_path / "collab.sqlite3"))

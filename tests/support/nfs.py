@@ -117,7 +117,7 @@ class Server:
     def expire(self, host: str) -> None:
         """Takes a host's lease away, with all its opens and locks, as after a long break of the network."""
         for client in (_NFSD / "clients").iterdir():
-            if f" {host}\"" in (client / "info").read_text():
+            if f' {host}"' in (client / "info").read_text():
                 _write(client / "ctl", "expire")
                 return
         raise AssertionError(f"the server knows no {host}")

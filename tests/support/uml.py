@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -121,12 +120,13 @@ class Guest:
         lines = self._console.read_text(errors="replace").splitlines() if self._console.exists() else []
         return "\n".join(["its console:", *lines[-_LINES:]])
 
-    def stop(self) -> None:
-        """Ends it, if this process has started it and it still runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)  # `timeout` hands it on, and kills what does not heed it
-        if self._process is not None:
-            self._process.wait()
+    def stop(self, *, at_once: bool) -> None:
+        """Returns when it has ended, if this process has started it; `at_once` it is made to."""
+        if self._process is None:
+            return
+        if at_once and self._process.poll() is None:
+            self._process.terminate()  # `timeout` hands it on, and kills what does not heed it
+        self._process.wait()
 
 
 def _locked(descriptor: int) -> bool:

@@ -22,6 +22,7 @@ from sweeper_gui.storage.repositories.places import led_to, opened
 from sweeper_gui.storage.repositories.repository import Repository, index_in
 from sweeper_gui.storage.repositories.worktree import Part, Unclear, WorkTree, content_differs, join
 from sweeper_gui.storage.tree import Node, Tree, TreeChanged
+from sweeper_gui.storage.walk import Entry
 
 #: Seconds that the repositories of one workspace may take, unless the settings say otherwise.
 BUDGET = 10.0
@@ -84,7 +85,7 @@ class Survey:
             part = node.part
             self._guarded(node, lambda: setattr(child, "part", part.below(child.name)))
 
-    def seen(self, node: Directory, entries: "Sequence[os.DirEntry[str]]") -> None:
+    def seen(self, node: Directory, entries: Sequence[Entry]) -> None:
         """The attributes of some entries have been read."""
         if node.part is not None:
             self._guarded(node, partial(node.part.compare, node, entries))

@@ -21,6 +21,7 @@ from sweeper_gui.storage.repositories.gitdir import Config
 from sweeper_gui.storage.repositories.ignores import Ignores
 from sweeper_gui.storage.repositories.index import GITLINK, HEAD, SKIP_WORKTREE, SYMLINK, Index
 from sweeper_gui.storage.tree import Node
+from sweeper_gui.storage.walk import Entry
 
 #: More paths are not told apart: one that is both staged and changed may then be counted twice.
 MOST_PATHS = 10_000
@@ -136,7 +137,7 @@ class Part:
             return None
         return Part(self.tree, path, self.ignores, excluded=ignored and path not in index.gitlinks)
 
-    def compare(self, node: Node, entries: "Sequence[os.DirEntry[str]]") -> None:
+    def compare(self, node: Node, entries: Sequence[Entry]) -> None:
         """Some entries whose attributes have been read. Raises what the patterns raise."""
         for entry in entries:
             name = os.fsencode(entry.name)
