@@ -249,7 +249,7 @@ def _sweep_request(options: SweepOptions, settings: "Settings") -> SweepRequest:
 
 def _check_ticket(settings: "Settings", ticket: str) -> None:
     """The engine does too; here it is before anybody waits or is asked."""
-    problem = settings.ticket_problem(ticket)
+    problem = settings.ticket_rule.problem(ticket)
     if problem:
         raise Refusal(Code.USAGE, problem, "Give it with --ticket.")
 

@@ -45,6 +45,17 @@ class Proposal(msgspec.Struct, frozen=True):
         return f"{self.by}@{self.by.host}"
 
 
+class TicketRule(msgspec.Struct, frozen=True):
+    """What a ticket reference must be before anything is changed; the pattern must match the whole of it."""
+
+    pattern: str = ""
+    required: bool = False
+
+    def problem(self, ticket: str) -> str:
+        """Why nothing may be changed with this ticket reference; '' where it may."""
+        return ticket_problem(ticket, pattern=self.pattern, required=self.required)
+
+
 class Mandate(msgspec.Struct, frozen=True):
     """On whose word a run is made: a ticket reference, and the proposal that its plan came from."""
 
@@ -53,6 +64,8 @@ class Mandate(msgspec.Struct, frozen=True):
 
 
 NO_MANDATE = Mandate()
+#: Any ticket reference will do, and none.
+NO_RULE = TicketRule()
 
 
 def ticket_problem(ticket: str, *, pattern: str = "", required: bool = False) -> str:

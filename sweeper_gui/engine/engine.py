@@ -308,7 +308,7 @@ class _Work:
             write_plan(file, Path(request.path), ground, overwrite=request.overwrite)
             return m.PlanSaved(request.path)
 
-        problem = self._settings.ticket_problem(request.ticket) if request.ticket else ""
+        problem = self._settings.ticket_rule.problem(request.ticket) if request.ticket else ""
         if problem:
             return m.Failure("usage", problem, TICKET_HINT)
         return self._on_ground("write a plan", work)
@@ -419,7 +419,7 @@ class _Work:
 
     def _ticket_refusal(self, ticket: str) -> m.Failure | None:
         """Why nothing may be changed with this ticket reference."""
-        problem = self._settings.ticket_problem(ticket)
+        problem = self._settings.ticket_rule.problem(ticket)
         return m.Failure("usage", problem, TICKET_HINT) if problem else None
 
     def _start_bind(self, _: m.Bind) -> m.Reply:

@@ -23,7 +23,7 @@ from pydantic import (
     field_validator,
 )
 
-from sweeper_gui.core.audit import ticket_problem
+from sweeper_gui.core.audit import TicketRule
 from sweeper_gui.core.plan import Order
 from sweeper_gui.core.policy import Policy, Treatment
 from sweeper_gui.core.units import parse_duration, parse_size
@@ -384,10 +384,10 @@ class Settings(_Section):
         """The whole policy for `judge`: the section's, with the volume's id pattern and the pinned names."""
         return msgspec.structs.replace(self.policy.policy(pinned), id_pattern=self.volume.id_pattern)
 
-    def ticket_problem(self, ticket: str) -> str:
-        """Why nothing may be changed with this ticket reference; '' where it may."""
-        sweep = self.sweep
-        return ticket_problem(ticket, pattern=sweep.ticket_pattern, required=sweep.ticket_required)
+    @property
+    def ticket_rule(self) -> TicketRule:
+        """What a ticket reference must be."""
+        return TicketRule(self.sweep.ticket_pattern, self.sweep.ticket_required)
 
     def to_wire(self) -> bytes:
         """JSON with the secrets in it, for the engine's ears only."""

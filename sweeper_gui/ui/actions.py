@@ -20,6 +20,7 @@ _ACTIONS = {
     "select_orphans": ("Select shown &orphans", "select-all", "Ctrl+A", "Select every orphan the table shows"),
     "select_none": ("Select &none", "select-none", "Ctrl+Shift+A", "Empty the selection, what is hidden too"),
     "sweep": ("&Sweep…", "broom", "Ctrl+Return", "Show what would be swept, and ask"),
+    "sweep_plan": ("Sweep a p&lan…", "export", "", "Open a plan that somebody has proposed, and ask"),
     "cancel": ("&Cancel the sweep", "stop", "", "Stop at the next entry"),
     "trash": ("&Trash…", "set-aside", "Ctrl+T", "What is set aside or unfinished"),
     "history": ("&History…", "history", "Ctrl+H", "Past sweeps, from their logs"),
@@ -37,7 +38,7 @@ _ACTIONS = {
 _MENUS = {
     "&Volume": ("rescan", "registry", "", "export", "bind", "", "quit"),
     "&Select": ("search", "orphans_only", "clear", "", "select_orphans", "select_none"),
-    "S&weep": ("sweep", "cancel", "", "trash", "history"),
+    "S&weep": ("sweep", "sweep_plan", "cancel", "", "trash", "history"),
     "&Help": ("doctor", "keys", "about"),
 }
 

@@ -26,9 +26,11 @@ from sweeper_gui.engine.messages import (
     Message,
     Open,
     Opened,
+    OpenPlan,
     Planned,
     PlanSaved,
     Poll,
+    Prepare,
     Purge,
     RegistryState,
     Reply,
@@ -53,6 +55,9 @@ JobResult = Done | Trash | History | Message | Diagnosis | Planned | PlanSaved |
 
 #: Requests that change the volume; the engine runs one of them at a time.
 CHANGING = (Sweep, Purge, Resume, Restore, Bind)
+
+#: Requests that make a plan for one of those.
+PLANNING = (Prepare, OpenPlan)
 
 #: Seconds between polls: while something runs, and while nothing does. A remote display is asked less of.
 BUSY_POLL = 0.1

@@ -12,7 +12,6 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.core.units import age_text, count_text
 from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import (
-    Prepare,
     Purge,
     ReadRegistry,
     RegistryState,
@@ -25,7 +24,7 @@ from sweeper_gui.engine.messages import (
     VolumeState,
 )
 from sweeper_gui.ui.actions import Actions
-from sweeper_gui.ui.controller import Controller, EngineDeath, EnginePhase, EngineState
+from sweeper_gui.ui.controller import PLANNING, Controller, EngineDeath, EnginePhase, EngineState
 from sweeper_gui.ui.entry import Entry
 from sweeper_gui.ui.options import SweepOptions
 from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, shown
@@ -184,7 +183,7 @@ class MainWindow(QMainWindow):
             return "There is no engine"
         if self.doing:
             return f"{self.doing} is running"
-        if self.controller.running(Prepare):
+        if self.controller.running(*PLANNING):
             return "Looking at the candidates once more…"
         if self.controller.volume.error:
             return "The volume can't be read"
@@ -209,7 +208,8 @@ class MainWindow(QMainWindow):
         actions["registry"].setEnabled(ready and not reading)
         self.header.registry_button.setEnabled(ready and not reading)
         actions["sweep"].setEnabled(something and not self.target_obstacle())
-        actions["cancel"].setEnabled(bool(self.doing) or self.controller.running(Prepare))
+        actions["cancel"].setEnabled(bool(self.doing) or self.controller.running(*PLANNING))
+        actions["sweep_plan"].setEnabled(not self.obstacle())
         for key in ("trash", "history", "doctor", "bind"):
             actions[key].setEnabled(ready and not self.doing)
         self._refresh_row_actions()
@@ -301,7 +301,7 @@ class MainWindow(QMainWindow):
 
     def show_preparing(self) -> None:
         """The list is taking a while: shows that, and the way to stop it."""
-        if self.controller.running(Prepare):
+        if self.controller.running(*PLANNING):
             self.bottom.show_preparing()
             self.refresh()
 

@@ -6,6 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from sweeper_gui.core.audit import NO_RULE, Proposal, TicketRule
 from sweeper_gui.core.outcome import Report, TrashItem
 from sweeper_gui.core.plan import Plan
 from sweeper_gui.engine.messages import Diagnosis, History, Trash
@@ -22,14 +23,24 @@ class SweepQuestion:
     set_aside_only: bool = False
     dry_run: bool = False
     hidden: frozenset[bytes] = frozenset()
+    ticket: TicketRule = NO_RULE
+    #: whose plan it is, where it came from a file
+    proposal: Proposal | None = None
+    #: whether only a plan that somebody else has proposed is swept
+    two_persons: bool = False
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A person's word for exactly this plan; `digest` was taken from it when its list was shown."""
+    """A person's word for exactly this plan; `digest` was taken from it when its list was shown.
+
+    With `save` the word is that it be written to a file, and not swept.
+    """
 
     plan: Plan
     digest: str
+    ticket: str = ""
+    save: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ class TrashChoice:
 
     act: TrashAct
     items: tuple[TrashItem, ...]
+    ticket: str = ""
 
 
 class QuitChoice(Enum):
@@ -91,7 +103,7 @@ class Prompts(Protocol):
         """Shows how it ended; whether it is to be exported."""
         ...
 
-    async def choose_trash(self, trash: Trash, now: float) -> TrashChoice | None:
+    async def choose_trash(self, trash: Trash, now: float, rule: TicketRule) -> TrashChoice | None:
         """Shows the trash, and asks what to do with which of it."""
         ...
 
@@ -105,6 +117,10 @@ class Prompts(Protocol):
 
     async def ask_path(self, what: str, proposal: Path) -> Path | None:
         """Asks for the path of a file to be written."""
+        ...
+
+    async def ask_plan_path(self, proposal: Path, *, new: bool) -> Path | None:
+        """Asks for the path of a plan file: of a new one, or of one to be swept. The engine does what is done there."""
         ...
 
     async def ask_quit(self, doing: str) -> QuitChoice:

@@ -24,8 +24,10 @@ from sweeper_gui.engine.messages import (
     History,
     ListTrash,
     Message,
+    OpenPlan,
     Pin,
     Planned,
+    PlanSaved,
     Prepare,
     Purge,
     ReadHistory,
@@ -33,6 +35,7 @@ from sweeper_gui.engine.messages import (
     Request,
     Restore,
     Resume,
+    SavePlan,
     Scan,
     SetImpact,
     Sweep,
@@ -42,11 +45,20 @@ from sweeper_gui.engine.messages import (
 )
 from sweeper_gui.settings import Settings
 from sweeper_gui.ui.columns import STATUS_WORDS
-from sweeper_gui.ui.controller import CHANGING, Controller, EngineDeath, EngineFailure
+from sweeper_gui.ui.controller import CHANGING, PLANNING, Controller, EngineDeath, EngineFailure
 from sweeper_gui.ui.daemon_thread import in_daemon_thread
 from sweeper_gui.ui.main_window import MainWindow, is_pinned
 from sweeper_gui.ui.plain_text import shown
-from sweeper_gui.ui.prompts import Confirmed, Prompts, Question, QuitChoice, ReportView, SweepQuestion, TrashAct
+from sweeper_gui.ui.prompts import (
+    Confirmed,
+    Prompts,
+    Question,
+    QuitChoice,
+    ReportView,
+    SweepQuestion,
+    TrashAct,
+    TrashChoice,
+)
 from sweeper_gui.ui.report_words import listing_csv, report_csv
 from sweeper_gui.ui.tasks import Tasks
 from sweeper_gui.ui.widgets.banner import Notice, Remedy
@@ -85,6 +97,7 @@ class Work:
             "export": self._export_listing,
             "bind": self._bind,
             "sweep": self._sweep,
+            "sweep_plan": self._sweep_plan,
             "cancel": self._cancel,
             "trash": self._trash,
             "history": self._history,
@@ -199,21 +212,31 @@ class Work:
             await self._prepare_and_sweep(self._window.options.request((entries[0].row.name,)))
 
     async def _prepare_and_sweep(self, request: SweepRequest) -> None:
-        if self._window.obstacle() or self._controller.running(Prepare):
+        await self._plan_and_sweep(Prepare(request), set_aside_only=request.set_aside)
+
+    async def _sweep_plan(self) -> None:
+        path = await self._prompts.ask_plan_path(Path.home() / "sweeper-plan.json", new=False)
+        if path is not None:
+            await self._plan_and_sweep(OpenPlan(str(path)))
+
+    async def _plan_and_sweep(self, request: Prepare | OpenPlan, *, set_aside_only: bool = False) -> None:
+        if self._window.obstacle() or self._controller.running(*PLANNING):
             return
         slow = asyncio.get_running_loop().call_later(_PREPARES_WITHIN, self._window.show_preparing)
         try:
-            result = await self._controller.run(Prepare(request))
+            result = await self._controller.run(request)
         finally:
             slow.cancel()
             self._window.end_preparing()
         if not isinstance(result, Planned):
             raise EngineFailure(Failure("failed", "the engine made no plan"))
-        confirmed = await self._prompts.confirm_sweep(self._question(result, request))
-        if confirmed is not None:
-            await self._run_confirmed(confirmed)
+        confirmed = await self._prompts.confirm_sweep(self._question(result, set_aside_only))
+        if confirmed is not None and confirmed.save:
+            await self._save_plan(confirmed)
+        elif confirmed is not None:
+            await self._run_confirmed(confirmed, result.proposal.digest if result.proposal else "")
 
-    def _question(self, planned: Planned, request: SweepRequest) -> SweepQuestion:
+    def _question(self, planned: Planned, set_aside_only: bool) -> SweepQuestion:
         options = self._window.options
         hidden = frozenset(
             candidate.name
@@ -225,16 +248,31 @@ class Work:
             root=self._controller.volume.root,
             now=time.time(),
             keep_set_aside=self._settings.sweep.keep_set_aside,
-            set_aside_only=request.set_aside,
+            set_aside_only=set_aside_only,
             dry_run=options.dry_run,
             hidden=hidden,
+            ticket=self._settings.ticket_rule,
+            proposal=planned.proposal,
+            two_persons=self._settings.sweep.two_persons,
         )
 
-    async def _run_confirmed(self, confirmed: Confirmed) -> None:
+    async def _save_plan(self, confirmed: Confirmed) -> None:
+        proposal = Path.home() / f"sweeper-plan-{time.strftime('%Y%m%d-%H%M%S')}.json"
+        path = await self._prompts.ask_plan_path(proposal, new=True)
+        if path is None:
+            return
+        plan = confirmed.plan
+        saved = await self._controller.run(SavePlan(plan, confirmed.digest, str(path), confirmed.ticket))
+        if isinstance(saved, PlanSaved):
+            words = f"The plan is in {shown(saved.path)}"
+            how = "Somebody else can sweep it with 'Sweep a plan', or 'sweeper sweep --plan'."
+            self._window.banners.say("plan", Notice("good", words, how))
+
+    async def _run_confirmed(self, confirmed: Confirmed, proposed: str) -> None:
         options = self._window.options
         if not options.dry_run:  # which takes nothing from the volume and leaves the rows as they are
             self._window.model.begin_sweep(candidate.name for candidate in confirmed.plan.candidates)
-        request = Sweep(confirmed.plan, confirmed.digest, dry_run=options.dry_run, impact=options.impact)
+        request = Sweep(confirmed.plan, confirmed.digest, options.dry_run, options.impact, confirmed.ticket, proposed)
         await self._change(request, "Sweep")
 
     async def _change(self, request: Request, doing: str, note: str = "") -> None:
@@ -254,7 +292,7 @@ class Work:
 
     async def _cancel(self) -> None:
         self._window.bottom.show_cancelling()
-        await self._controller.cancel(*CHANGING, Prepare)
+        await self._controller.cancel(*CHANGING, *PLANNING)
 
     async def _set_impact(self, impact: str) -> None:
         await self._controller.run(SetImpact(impact))
@@ -265,17 +303,18 @@ class Work:
         trash = await self._controller.run(ListTrash())
         if not isinstance(trash, Trash):
             return
-        choice = await self._prompts.choose_trash(trash, time.time())
+        choice = await self._prompts.choose_trash(trash, time.time(), self._settings.ticket_rule)
         if choice is None:
             return
         if choice.act is TrashAct.RESTORE:
-            await self._change(Restore(*_confirmed(choice.items)), "Restore")
+            await self._change(Restore(*_confirmed(choice.items), choice.ticket), "Restore")
         elif choice.act is TrashAct.PURGE:
-            await self._purge(choice.items)
+            await self._purge(choice)
         else:
-            await self._resume(choice.items)
+            await self._resume(choice)
 
-    async def _purge(self, items: tuple[TrashItem, ...]) -> None:
+    async def _purge(self, choice: TrashChoice) -> None:
+        items = choice.items
         size = size_text(sum(item.allocated for item in items))
         question = Question(
             "Remove for good",
@@ -286,9 +325,10 @@ class Work:
         )
         if await self._prompts.ask(question):
             names, numbers = _confirmed(items)
-            await self._change(Purge(names, None, numbers), "Purge")
+            await self._change(Purge(names, None, numbers, choice.ticket), "Purge")
 
-    async def _resume(self, items: tuple[TrashItem, ...]) -> None:
+    async def _resume(self, choice: TrashChoice) -> None:
+        items = choice.items
         question = Question(
             "Finish what was left half done",
             "Each is checked again first: one that is live again, or that the registry can't be asked about, stays.",
@@ -297,7 +337,7 @@ class Work:
             danger=True,
         )
         if await self._prompts.ask(question):
-            await self._change(Resume(), "Resume")
+            await self._change(Resume(choice.ticket), "Resume")
 
     def _hide_trash(self) -> None:
         if self._controller.changing:

@@ -13,6 +13,7 @@ from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
+from sweeper_gui.core.audit import TicketRule
 from sweeper_gui.engine.host import Host
 from sweeper_gui.engine.messages import Diagnosis, History, Trash
 from sweeper_gui.engine.process import EngineProcess
@@ -110,6 +111,7 @@ class ScriptedPrompts:
     texts: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     quits: list[str] = field(default_factory=list)
     dismissed: int = 0
+    plan_paths: list[bool] = field(default_factory=list)
 
     async def confirm_sweep(self, question: SweepQuestion) -> Confirmed | None:
         self.sweeps.append(question)
@@ -123,7 +125,7 @@ class ScriptedPrompts:
         self.reports.append(view)
         return self.export
 
-    async def choose_trash(self, trash: Trash, now: float) -> TrashChoice | None:
+    async def choose_trash(self, trash: Trash, now: float, rule: TicketRule) -> TrashChoice | None:
         return self.trash_choice(trash)
 
     async def show_history(self, history: History) -> None:
@@ -131,6 +133,10 @@ class ScriptedPrompts:
 
     async def show_diagnosis(self, diagnosis: Diagnosis) -> None:
         self.diagnoses.append(diagnosis)
+
+    async def ask_plan_path(self, proposal: Path, *, new: bool) -> Path | None:
+        self.plan_paths.append(new)
+        return self.path
 
     async def ask_path(self, what: str, proposal: Path) -> Path | None:
         return self.path

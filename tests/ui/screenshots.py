@@ -17,11 +17,11 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 from qasync import QEventLoop
 
-from sweeper_gui.core.audit import PastEvidence, PastSweep, Proposal, Who
+from sweeper_gui.core.audit import PastEvidence, PastSweep, Proposal, TicketRule, Who
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
+from sweeper_gui.core.plan import Refused, make_plan
 from sweeper_gui.core.plan import Request as SweepRequest
-from sweeper_gui.core.plan import make_plan
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import Check, Diagnosis, History, RegistryState, SourceState, Trash
@@ -34,7 +34,7 @@ from sweeper_gui.ui.dialogs.confirm import ConfirmDialog
 from sweeper_gui.ui.dialogs.doctor import DoctorDialog
 from sweeper_gui.ui.dialogs.history import HistoryDialog
 from sweeper_gui.ui.dialogs.report import ReportDialog
-from sweeper_gui.ui.dialogs.simple import PathDialog, QuestionDialog, QuitDialog
+from sweeper_gui.ui.dialogs.simple import PathDialog, PlanPathDialog, QuestionDialog, QuitDialog
 from sweeper_gui.ui.dialogs.trash import TrashDialog
 from sweeper_gui.ui.main_window import MainWindow
 from sweeper_gui.ui.options import SweepOptions
@@ -248,6 +248,40 @@ async def confirm_selected(stage: Stage) -> None:
     plan = make_plan(list(stage.host.rows.values()), SweepRequest(names=names + live), POLICY)
     question = SweepQuestion(plan, VOLUME.root, time.time(), 7 * DAY, hidden=frozenset(names[:1]))
     ConfirmDialog(question, stage.look, stage.window).open()
+
+
+@scene(lambda: ScriptedHost(realistic_rows(60)))
+async def proposed(stage: Stage) -> None:
+    """A plan that somebody else has proposed, where a ticket is required."""
+    await stage.scanned()
+    plan = make_plan(list(stage.host.rows.values()), SweepRequest(cap=5), POLICY)
+    gone = Refused(b"calm-heron-0011", "it has changed since it was proposed: 18,400 entries then, 18,412 now")
+    proposal = Proposal(Who("amelie", "laptop", 3), time.time() - 7_300, "d", "OPS-123")
+    rule = TicketRule("OPS-[0-9]+", required=True)
+    question = SweepQuestion(
+        changed(plan, refused=(gone,)), VOLUME.root, time.time(), 7 * DAY, ticket=rule, proposal=proposal,
+        two_persons=True,
+    )  # fmt: skip
+    ConfirmDialog(question, stage.look, stage.window).open()
+
+
+@scene(lambda: ScriptedHost(realistic_rows(60)))
+async def two_persons(stage: Stage) -> None:
+    """One's own plan where two persons are wanted, with a ticket that will not do."""
+    await stage.scanned()
+    plan = make_plan(list(stage.host.rows.values()), SweepRequest(cap=5), POLICY)
+    rule = TicketRule("OPS-[0-9]+", required=True)
+    question = SweepQuestion(plan, VOLUME.root, time.time(), 7 * DAY, ticket=rule, two_persons=True)
+    dialog = ConfirmDialog(question, stage.look, stage.window)
+    dialog.ticket.edit.setText("lots of them")
+    dialog.open()
+
+
+@scene(lambda: ScriptedHost(realistic_rows(30)))
+async def plan_path(stage: Stage) -> None:
+    """The path of a plan is asked for."""
+    await stage.scanned()
+    PlanPathDialog(Path.home() / "sweeper-plan.json", stage.look, stage.window, new=True).open()
 
 
 def untrusted() -> list[Row]:

@@ -9,7 +9,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QAbstractItemModelTester, QTest
 from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QWidget
 
-from sweeper_gui.core.audit import PastEvidence, PastSweep, Proposal, Who
+from sweeper_gui.core.audit import NO_RULE, PastEvidence, PastSweep, Proposal, TicketRule, Who
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.plan import make_plan
@@ -23,7 +23,7 @@ from sweeper_gui.ui.dialogs.doctor import DoctorDialog, diagnosis_text
 from sweeper_gui.ui.dialogs.history import _TITLES, HistoryDialog
 from sweeper_gui.ui.dialogs.plan_model import Line, PlanModel, Section
 from sweeper_gui.ui.dialogs.report import ReportDialog
-from sweeper_gui.ui.dialogs.simple import PathDialog, QuestionDialog, QuitDialog, path_problem
+from sweeper_gui.ui.dialogs.simple import PathDialog, QuestionDialog, QuitDialog, path_problem, plan_path_problem
 from sweeper_gui.ui.dialogs.text_table import TextModel, TextRow
 from sweeper_gui.ui.dialogs.trash import TrashDialog
 from sweeper_gui.ui.plan_choice import all_set_aside, doubtful_removed, kept_back, removable
@@ -183,6 +183,78 @@ def test_an_empty_plan_can_not_be_confirmed(look: Look, parent: QWidget) -> None
     dialog = confirm(question(SweepRequest(names=(b"alive",))), look, parent)
     assert not dialog.remove_button.isEnabled()
     assert not dialog.aside_button.isEnabled()
+
+
+def test_the_ticket_goes_with_the_answer_and_one_that_will_not_do_gives_none(look: Look, parent: QWidget) -> None:
+    rule = TicketRule("OPS-[0-9]+", required=True)
+    dialog = confirm(question(NEXT_TWO, ticket=rule), look, parent)
+    buttons = (dialog.remove_button, dialog.aside_button)
+    assert dialog.ticket.edit.placeholderText() == "required"
+    assert not any(button.isEnabled() for button in buttons)
+    assert dialog.save_button.isEnabled()  # who approves may give it
+    dialog.ticket.edit.setText("lots")
+    assert "does not match the pattern" in texts(dialog)
+    assert dialog.ticket.edit.accessibleDescription()
+    assert not any(button.isEnabled() for button in (*buttons, dialog.save_button))
+    QTest.keyClicks(dialog.ticket.edit, "")
+    dialog.ticket.edit.setText("OPS-12")
+    assert all(button.isEnabled() for button in (*buttons, dialog.save_button))
+    dialog.aside_button.click()
+    assert dialog.confirmed is not None
+    assert (dialog.confirmed.ticket, dialog.confirmed.save) == ("OPS-12", False)
+    dry = confirm(question(NEXT_TWO, ticket=rule, dry_run=True), look, parent)
+    assert dry.remove_button.isEnabled()
+
+
+def test_a_plan_can_be_saved_for_somebody_else(look: Look, parent: QWidget) -> None:
+    asked = question(NEXT_TWO)
+    dialog = confirm(asked, look, parent)
+    dialog.save_button.click()
+    assert dialog.confirmed == Confirmed(asked.plan, asked.plan.digest, save=True)
+
+
+def test_where_two_persons_are_wanted_ones_own_plan_can_only_be_saved(look: Look, parent: QWidget) -> None:
+    dialog = confirm(question(NEXT_TWO, two_persons=True), look, parent)
+    assert "somebody else has proposed" in texts(dialog)
+    assert not dialog.remove_button.isEnabled()
+    assert not dialog.aside_button.isEnabled()
+    assert dialog.save_button.isEnabled()
+
+
+def test_a_proposed_plan_says_whose_it_is_and_is_not_made_worse(look: Look, parent: QWidget) -> None:
+    proposal = Proposal(Who("amelie", "laptop", 3), NOW - 7_200, "d", "OPS-7")
+    dialog = confirm(question(NAMED, proposal=proposal, two_persons=True), look, parent)
+    assert "Proposed by amelie@laptop 2 hours ago, for ticket OPS-7." in texts(dialog)
+    assert not dialog._with_doubtful.isVisibleTo(dialog)
+    assert not dialog.save_button.isVisibleTo(dialog)
+    assert dialog.ticket.edit.isReadOnly()
+    dialog.remove_button.click()
+    assert dialog.confirmed is not None
+    assert dialog.confirmed.ticket == "OPS-7"
+
+
+def test_nothing_in_the_trash_can_be_touched_without_the_ticket_that_is_wanted(look: Look, parent: QWidget) -> None:
+    rule = TicketRule(required=True)
+    dialog = TrashDialog(Trash(tuple(trash_items(NOW)), "/x"), NOW, look, parent, rule=rule)
+    dialog.open()
+    dialog.mark(2, 3)
+    buttons = (dialog.restore_button, dialog.purge_button, dialog.resume_button)
+    assert not any(button.isEnabled() for button in buttons)
+    dialog.ticket.edit.setText("OPS-1")
+    assert all(button.isEnabled() for button in buttons)
+    dialog.purge_button.click()
+    assert dialog.choice is not None
+    assert dialog.choice.ticket == "OPS-1"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "Name a file"), ("p.json", "absolute"), ("/a\0b", "absolute"), ("~nobody-at-all/x", "home")],
+)
+def test_the_path_of_a_plan_is_absolute(look: Look, parent: QWidget, text: str, words: str) -> None:
+    assert words in plan_path_problem(text)
+    for good in ("/mnt/efs/p.json", "~/p.json"):
+        assert plan_path_problem(good) == ""
 
 
 def test_the_summary_counts_and_what_can_not_be_seen_is_said(look: Look, parent: QWidget) -> None:
@@ -398,11 +470,13 @@ def test_dialogs_are_awaited_without_a_loop_of_their_own(run: Callable, look: Lo
     home = Path.home() / "x.csv"
     assert answered(run, look, lambda p: p.ask_path("listing", home), QDialog.accept) == home
     assert answered(run, look, lambda p: p.ask_path("listing", home), QDialog.reject) is None
+    assert answered(run, look, lambda p: p.ask_plan_path(home, new=True), QDialog.accept) == home
+    assert answered(run, look, lambda p: p.ask_plan_path(home, new=False), QDialog.reject) is None
     view = ReportView(Report("s", ()), "Sweep")
     assert answered(run, look, lambda p: p.show_report(view), QDialog.reject) is False
     assert answered(run, look, lambda p: p.show_history(History(())), QDialog.reject) is None
     assert answered(run, look, lambda p: p.show_diagnosis(Diagnosis(())), QDialog.reject) is None
-    assert answered(run, look, lambda p: p.choose_trash(Trash((), ""), NOW), QDialog.reject) is None
+    assert answered(run, look, lambda p: p.choose_trash(Trash((), ""), NOW, NO_RULE), QDialog.reject) is None
     assert answered(run, look, lambda p: p.show_text("T", "t", ("a",)), QDialog.reject) is None
 
 

@@ -120,6 +120,57 @@ def test_a_dry_run_says_what_it_would_do_and_leaves_the_rows(play_for_real: Play
     play_for_real(settings_of(volume), scene)
 
 
+def test_a_plan_is_saved_by_one_window_and_swept_from_its_file(
+    play_for_real: PlayForReal, volume: FakeVolume, tmp_path: Path
+) -> None:
+    out = tmp_path / "plan.json"
+
+    def save(question: SweepQuestion) -> Confirmed:
+        return Confirmed(question.plan, question.plan.digest, "OPS-7", save=True)
+
+    def approve(question: SweepQuestion) -> Confirmed:
+        assert question.proposal is not None
+        assert question.ticket.required
+        return Confirmed(question.plan, question.plan.digest, question.proposal.ticket)
+
+    async def propose(stage: Stage) -> None:
+        await stage.scanned()
+        stage.prompts.confirm, stage.prompts.path = save, out
+        stage.model.select([b"gone-0", b"gone-1"])
+        stage.window.actions_["sweep"].trigger()
+        await until(lambda: "plan" in stage.window.banners.notices)
+        assert str(out) in stage.window.banners.notices["plan"].text
+        assert not stage.prompts.reports
+
+    async def sweep_it(stage: Stage) -> None:
+        await stage.scanned()
+        stage.prompts.confirm, stage.prompts.path = approve, out
+        await until(stage.window.actions_["sweep_plan"].isEnabled)
+        stage.window.actions_["sweep_plan"].trigger()
+        await until(lambda: stage.prompts.reports)
+        (question,) = stage.prompts.sweeps
+        assert [candidate.name for candidate in question.plan.candidates] == [b"gone-0"]
+        assert "changed since it was proposed" in question.plan.refused[0].reason
+        report = stage.prompts.reports[0].report
+        assert {outcome.name: outcome.result for outcome in report.outcomes} == {
+            b"gone-0": Result.REMOVED,
+            b"gone-1": Result.SKIPPED,
+        }
+        await until(lambda: not stage.controller.running())
+        stage.window.actions_["history"].trigger()
+        await until(lambda: stage.prompts.histories)
+        assert stage.prompts.histories[0].sweeps[0].ticket == "OPS-7"
+        stage.prompts.path = tmp_path / "none.json"
+        stage.window.actions_["sweep_plan"].trigger()
+        await until(lambda: "failure" in stage.window.banners.notices)
+        assert "none.json" in stage.window.banners.notices["failure"].text
+
+    play_for_real(settings_of(volume, ticket_required=True), propose)
+    (volume.root / "gone-1" / "repo" / "new").write_text("x")
+    play_for_real(settings_of(volume, ticket_required=True), sweep_it)
+    assert (volume.root / "gone-1" / "repo" / "new").exists()
+
+
 def test_what_was_set_aside_is_restored_from_the_trash(play_for_real: PlayForReal, volume: FakeVolume) -> None:
     before = fingerprint(volume.root / "gone-1" / "repo")
 

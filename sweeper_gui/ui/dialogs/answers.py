@@ -5,13 +5,14 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QDialog, QWidget
 
+from sweeper_gui.core.audit import TicketRule
 from sweeper_gui.engine.messages import Diagnosis, History, Trash
 from sweeper_gui.ui.dialogs.base import answer_of, open_dialogs
 from sweeper_gui.ui.dialogs.confirm import ConfirmDialog
 from sweeper_gui.ui.dialogs.doctor import DoctorDialog
 from sweeper_gui.ui.dialogs.history import HistoryDialog
 from sweeper_gui.ui.dialogs.report import ReportDialog
-from sweeper_gui.ui.dialogs.simple import PathDialog, QuestionDialog, QuitDialog, TextDialog
+from sweeper_gui.ui.dialogs.simple import PathDialog, PlanPathDialog, QuestionDialog, QuitDialog, TextDialog
 from sweeper_gui.ui.dialogs.trash import TrashDialog
 from sweeper_gui.ui.prompts import Confirmed, Question, QuitChoice, ReportView, SweepQuestion, TrashChoice
 from sweeper_gui.ui.theme import Look
@@ -41,9 +42,9 @@ class DialogPrompts:
         await answer_of(dialog)
         return dialog.export
 
-    async def choose_trash(self, trash: Trash, now: float) -> TrashChoice | None:
+    async def choose_trash(self, trash: Trash, now: float, rule: TicketRule) -> TrashChoice | None:
         """See `Prompts`."""
-        dialog = TrashDialog(trash, now, self._look, self._window)
+        dialog = TrashDialog(trash, now, self._look, self._window, rule=rule)
         return dialog.choice if await answer_of(dialog) == _YES else None
 
     async def show_history(self, history: History) -> None:
@@ -57,6 +58,11 @@ class DialogPrompts:
     async def ask_path(self, what: str, proposal: Path) -> Path | None:
         """See `Prompts`."""
         dialog = PathDialog(what, proposal, self._look, self._window)
+        return dialog.path if await answer_of(dialog) == _YES else None
+
+    async def ask_plan_path(self, proposal: Path, *, new: bool) -> Path | None:
+        """See `Prompts`."""
+        dialog = PlanPathDialog(proposal, self._look, self._window, new=new)
         return dialog.path if await answer_of(dialog) == _YES else None
 
     async def ask_quit(self, doing: str) -> QuitChoice:

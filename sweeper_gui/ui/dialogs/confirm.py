@@ -13,6 +13,7 @@ from sweeper_gui.ui.plain_text import PlainLabel, tool_tip
 from sweeper_gui.ui.plan_choice import all_set_aside, doubtful_removed, kept_back, removable
 from sweeper_gui.ui.prompts import Confirmed, SweepQuestion
 from sweeper_gui.ui.theme import Look
+from sweeper_gui.ui.widgets.ticket_field import TicketField
 
 #: Said in every confirmation: nobody can see this from here.
 UNSEEN = "Programs of other users and on other hosts that use these directories can't be seen from here."
@@ -39,6 +40,8 @@ class ConfirmDialog(BaseDialog):
         self._hidden = PlainLabel(hidden_words(question), name="WarningText", wrap=True)
         self._doubts = PlainLabel(name="WarningText", wrap=True)
         self._with_doubtful = QCheckBox()
+        self.ticket = TicketField(question.ticket, question.proposal.ticket if question.proposal else "")
+        self.save_button = self.add_button("Save as p&lan…", icon=look.icon("export"))
         self.cancel_button = self.add_button("&Cancel")
         self.aside_button = QPushButton()
         self.remove_button = QPushButton()
@@ -56,17 +59,28 @@ class ConfirmDialog(BaseDialog):
     def _lay_out(self) -> None:
         question = self._question
         self.body.addWidget(self._summary)
+        for words, name in ((proposal_words(question), "Strong"), (two_persons_words(question), "WarningText")):
+            if words:
+                self.body.addWidget(PlainLabel(words, name=name, wrap=True))
         self.body.addWidget(self._hidden)
         self._hidden.setVisible(bool(self._hidden.text()))
         self.body.addWidget(self._table, 1)
         self.body.addWidget(self._doubts)
         self.body.addWidget(self._with_doubtful)
         self.body.addWidget(PlainLabel(UNSEEN, name="Muted", wrap=True))
+        self.body.addWidget(self.ticket)
+        self.ticket.edit.setReadOnly(bool(question.proposal and question.proposal.ticket))
+        self.ticket.edit.textChanged.connect(self._label_buttons)
         doubtful = len([c for c in question.plan.candidates if c.verdict.doubts])
         self._with_doubtful.setText(f"Also re&move the {count_text(doubtful)} doubtful ones: I have looked at them")
         self._with_doubtful.setVisible(self._may_remove_doubtful)
         self._with_doubtful.toggled.connect(self._choose_doubtful)
-        self.buttons.insertStretch(0, 1)
+        self.buttons.insertStretch(1, 1)
+        self.save_button.setToolTip(
+            tool_tip("Write this list with its evidence to a file, for somebody else to approve")
+        )
+        self.save_button.setVisible(question.proposal is None and not question.plan.allow_empty)
+        self.save_button.clicked.connect(lambda: self._confirm(self._plan, save=True))
         self.aside_button = self.add_button("Set aside", icon=self.look.icon("set-aside"))
         self.remove_button = self.add_button("Remove now", kind="Danger")
         self.remove_button.setIcon(self.look.icon("trash", self.look.colours.danger_text))
@@ -77,6 +91,8 @@ class ConfirmDialog(BaseDialog):
     @property
     def _may_remove_doubtful(self) -> bool:
         plan = self._question.plan
+        if self._question.proposal is not None:  # what was proposed is swept, or less
+            return False
         return plan.explicit and not plan.allow_empty and not self._only_aside and bool(kept_back(plan))
 
     @property
@@ -102,18 +118,23 @@ class ConfirmDialog(BaseDialog):
         days = age_text(question.keep_set_aside)
         dry = "Try: " if question.dry_run else ""
         self.aside_button.setText(f"{dry}Set a&side {count_text(chosen)} (undo for {days})")
-        self.aside_button.setEnabled(chosen > 0)
+        self.aside_button.setEnabled(chosen > 0 and self._may_sweep)
+        self.save_button.setEnabled(chosen > 0 and (not self.ticket.ticket or not self.ticket.wrong))
         self.aside_button.setToolTip(
             tool_tip("Renamed into the volume's trash. Nothing is deleted, no space is freed.")
         )
         rest = f", set aside {count_text(chosen - removed)}" if chosen > removed else ""
         self.remove_button.setText(f"{dry}&Remove {count_text(removed)} now{rest}")
-        self.remove_button.setEnabled(removed > 0)
+        self.remove_button.setEnabled(removed > 0 and self._may_sweep)
         self.remove_button.setVisible(not self._only_aside)
         self.remove_button.setToolTip(tool_tip("Deleted for good, after each has been checked once more."))
 
-    def _confirm(self, plan: Plan) -> None:
-        self.confirmed = Confirmed(plan, plan.digest)
+    @property
+    def _may_sweep(self) -> bool:
+        return self._question.dry_run or not (self.ticket.wrong or two_persons_words(self._question))
+
+    def _confirm(self, plan: Plan, *, save: bool = False) -> None:
+        self.confirmed = Confirmed(plan, plan.digest, self.ticket.ticket, save)
         self.done(QDialog.DialogCode.Accepted)
 
 
@@ -131,6 +152,22 @@ def summary_words(plan: Plan, question: SweepQuestion) -> str:
     if question.dry_run:
         words = f"Dry run, nothing is changed: {words}"
     return f"{words}."
+
+
+def proposal_words(question: SweepQuestion) -> str:
+    """Whose plan it is."""
+    proposal = question.proposal
+    if proposal is None:
+        return ""
+    ticket = f", for ticket {proposal.ticket}" if proposal.ticket else ""
+    return f"Proposed by {proposal} {age_text(question.now - proposal.at)} ago{ticket}."
+
+
+def two_persons_words(question: SweepQuestion) -> str:
+    """That it may not be swept, because nobody else has proposed it."""
+    if not question.two_persons or question.proposal is not None:
+        return ""
+    return "Here only a plan that somebody else has proposed is swept: save this one as a plan."
 
 
 def hidden_words(question: SweepQuestion) -> str:

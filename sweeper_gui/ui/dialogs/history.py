@@ -19,9 +19,9 @@ from sweeper_gui.ui.table import RESULT_SIGNS
 from sweeper_gui.ui.theme import Look
 
 _TITLES = ("Ending", "Started", "Kind", "By", "Ticket", "Workspaces", "Freed", "Registry")
-_WIDTHS = (160, 130, 80, 170, 100, 96, 90)
+_WIDTHS = (176, 126, 76, 210, 100, 96, 86)
 _OUTCOMES = ("Outcome", "Workspace", "Freed", "Reason", "Size then", "Last change then", "Registry read", "Evidence")
-_OUTCOME_WIDTHS = (140, 250, 80, 260, 84, 130, 130)
+_OUTCOME_WIDTHS = (120, 190, 76, 180, 84, 126, 126)
 
 
 class HistoryDialog(BaseDialog):

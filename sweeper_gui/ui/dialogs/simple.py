@@ -1,6 +1,6 @@
 """Short questions: yes or no, a path, and what to do about a running sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtWidgets import QDialog, QLineEdit, QPlainTextEdit, QWidget
@@ -44,21 +44,25 @@ class TextDialog(BaseDialog):
         self.fit(600, 420 if lines else 200)
 
 
-class PathDialog(BaseDialog):
-    """Asks for the path of a new file below the home directory; a field, no file dialog: those look at every mount."""
+class _AskPath(BaseDialog):
+    """Asks for a path: a field, no file dialog, as those look at every mount. Nothing is looked up on a disk."""
 
-    def __init__(self, what: str, proposal: Path, look: Look, parent: QWidget | None = None) -> None:
-        super().__init__(f"Export {what}", look, parent, sign="export", colour="muted")
+    def __init__(
+        self, title: str, words: str, proposal: Path, yes: str, problem_of: Callable[[str], str], look: Look,
+        parent: QWidget | None,
+    ) -> None:  # fmt: skip
+        super().__init__(title, look, parent, sign="export", colour="muted")
+        self._problem_of = problem_of
         self._field = QLineEdit(str(proposal))
-        self._field.setAccessibleName("Path of the new file")
+        self._field.setAccessibleName("Path")
         self._wrong = PlainLabel(name="DangerText", wrap=True)
-        label = PlainLabel("&Path of a new file in your home directory; an existing one is never overwritten.")
+        label = PlainLabel(words, wrap=True)
         label.setBuddy(self._field)
         for part in (label, self._field, self._wrong):
             self.body.addWidget(part)
         self.buttons.addStretch(1)
         self.add_button("Cancel").clicked.connect(self.reject)
-        self._save = self.add_button("&Export", kind="Primary")
+        self._save = self.add_button(yes, kind="Primary")
         self._save.setDefault(True)
         self._save.clicked.connect(self.accept)
         self._field.textChanged.connect(self._judge)
@@ -72,9 +76,41 @@ class PathDialog(BaseDialog):
         return Path(self._field.text().strip()).expanduser()
 
     def _judge(self) -> None:
-        wrong = path_problem(self._field.text())
+        wrong = self._problem_of(self._field.text())
         self._wrong.set_text(wrong)
         self._save.setEnabled(not wrong)
+
+
+class PathDialog(_AskPath):
+    """Asks for the path of a new file below the home directory, which the window itself will write."""
+
+    def __init__(self, what: str, proposal: Path, look: Look, parent: QWidget | None = None) -> None:
+        words = "&Path of a new file in your home directory; an existing one is never overwritten."
+        super().__init__(f"Export {what}", words, proposal, "&Export", path_problem, look, parent)
+
+
+class PlanPathDialog(_AskPath):
+    """Asks for the path of a plan file anywhere on the engine's host: the engine opens or writes it."""
+
+    def __init__(self, proposal: Path, look: Look, parent: QWidget | None = None, *, new: bool) -> None:
+        if new:
+            words = "&Path of a new file that whoever approves the plan can read; an existing one is never overwritten."
+            super().__init__("Save the plan", words, proposal, "&Save", plan_path_problem, look, parent)
+        else:
+            words = "&Path of a plan that 'Save as plan' or 'sweeper plan' has written. It is checked and shown first."
+            super().__init__("Sweep a plan", words, proposal, "&Open", plan_path_problem, look, parent)
+
+
+def plan_path_problem(text: str) -> str:
+    """Why this can't be the path of a plan; empty where it can. Looks at the text only."""
+    typed = text.strip()
+    if not typed:
+        return "Name a file."
+    try:
+        path = Path(typed).expanduser()
+    except RuntimeError:
+        return "There is no such home directory."
+    return "" if path.is_absolute() and "\0" not in typed else "Only an absolute path: one that starts with '/'."
 
 
 def path_problem(text: str) -> str:

@@ -3,6 +3,7 @@
 from PySide6.QtCore import QItemSelectionModel
 from PySide6.QtWidgets import QAbstractItemView, QDialog, QWidget
 
+from sweeper_gui.core.audit import NO_RULE, TicketRule
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import TrashItem, TrashState
 from sweeper_gui.core.units import age_text, count_text, size_text
@@ -12,6 +13,7 @@ from sweeper_gui.ui.dialogs.text_table import TextModel, TextRow, text_table
 from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, tool_tip
 from sweeper_gui.ui.prompts import TrashAct, TrashChoice
 from sweeper_gui.ui.theme import Look
+from sweeper_gui.ui.widgets.ticket_field import TicketField
 
 _TITLES = ("State", "Workspace", "Size", "Set aside", "Expires", "By", "Reason")
 _WIDTHS = (130, 280, 88, 118, 94, 90)
@@ -20,7 +22,15 @@ _WIDTHS = (130, 280, 88, 118, 94, 90)
 class TrashDialog(BaseDialog):
     """`choice` is the answer: None for nothing."""
 
-    def __init__(self, trash: Trash, now: float, look: Look, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        trash: Trash,
+        now: float,
+        look: Look,
+        parent: QWidget | None = None,
+        *,
+        rule: TicketRule = NO_RULE,
+    ) -> None:
         super().__init__("Trash", look, parent, sign="set-aside", colour="muted")
         self.choice: TrashChoice | None = None
         self._items = trash.items
@@ -34,7 +44,10 @@ class TrashDialog(BaseDialog):
         )
         self._table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.body.addWidget(self._table, 1)
+        self.ticket = TicketField(rule)
+        self.body.addWidget(self.ticket)
         self._add_buttons()
+        self.ticket.edit.textChanged.connect(self._refresh)
         self._table.selectionModel().selectionChanged.connect(self._refresh)
         self._refresh()
         self.fit(1020, 520)
@@ -80,18 +93,19 @@ class TrashDialog(BaseDialog):
         close.setFocus()
 
     def _choose(self, act: TrashAct, items: tuple[TrashItem, ...]) -> None:
-        self.choice = TrashChoice(act, items)
+        self.choice = TrashChoice(act, items, self.ticket.ticket)
         self.done(QDialog.DialogCode.Accepted)
 
     def _refresh(self) -> None:
         marked, unfinished = self.marked, self.unfinished
-        usable = [item for item in marked if not item.problem]
+        usable = [item for item in marked if not item.problem and not self.ticket.wrong]
         self.restore_button.setText(_with_count("Res&tore", len(marked)))
         self.restore_button.setEnabled(bool(usable) and all(item.state is TrashState.WHOLE for item in marked))
         self.purge_button.setText(_with_count("Remove for &good", len(marked)) + "…")
         self.purge_button.setEnabled(bool(usable) and len(usable) == len(marked))
         self.resume_button.setText(_with_count("Resu&me", len(unfinished)))
         self.resume_button.setVisible(bool(unfinished))
+        self.resume_button.setEnabled(not self.ticket.wrong)
         size = size_text(sum(item.allocated for item in self._items))
         self._summary.set_text(
             f"{count_text(len(self._items))} in the trash, {size}; {count_text(len(unfinished))} unfinished"
