@@ -5,14 +5,21 @@ import random
 from pathlib import Path
 
 
-def make_workspace(directory: Path, files: int, *, seed: int = 0, bytes_a_file: int = 0) -> int:
+def make_workspaces(directory: Path, count: int, files: int) -> list[str]:
+    """Makes so many of so many files each in `directory`, and returns their names. The same ones every time."""
+    names = [f"workspace-{number}" for number in range(count)]
+    for seed, name in enumerate(names):
+        make_workspace(directory / name, files, seed=seed)
+    return names
+
+
+def make_workspace(directory: Path, files: int, *, seed: int = 0) -> int:
     """Makes `directory` with so many files and returns how many directories it has, itself included.
 
     A fifth of the files is the repository: few levels, directories of some dozens, and .git with its objects. The rest
     are packages: many small directories, Pareto-sized, a few with hundreds of files. The same tree for the same seed.
     """
     chance = random.Random(seed)
-    content = b"x" * bytes_a_file
     made = directories = 0
 
     def fill(where: Path, count: int) -> None:
@@ -23,8 +30,7 @@ def make_workspace(directory: Path, files: int, *, seed: int = 0, bytes_a_file: 
         try:
             for number in range(min(count, files - made)):
                 descriptor = os.open(f"f{number}.js", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=parent)
-                if content:
-                    os.write(descriptor, content)
+                os.write(descriptor, b"x" * chance.randint(0, 3_000))
                 os.close(descriptor)
                 made += 1
         finally:

@@ -1,0 +1,54 @@
+"""Sweeper's own removing and measuring, as its engine does them, without a registry and a log."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sweeper_gui.storage.queue import Impact, WorkPool
+from tests.support.removals import discovered_and_removed, measured
+
+
+@contextlib.contextmanager
+def pool_with(impact: Impact) -> Iterator[WorkPool]:
+    """A new pool: what it learns about the volume is part of what it takes."""
+    pool = WorkPool(impact=impact)
+    yield pool
+    pool.close()
+    assert not pool.failures
+
+
+def remove(impact: Impact, trees: Sequence[Path], on_pool: Callable[[WorkPool], object] = lambda _: None) -> None:
+    """All trees in one pool; the discovery is part of it."""
+    with pool_with(impact) as pool, ThreadPoolExecutor(len(trees)) as threads:
+        on_pool(pool)
+        for removal in list(threads.map(lambda tree: discovered_and_removed(pool, tree), trees)):
+            assert removal.complete, removal
+
+
+def measure(impact: Impact, trees: Sequence[Path]) -> None:
+    """As the listing does it."""
+    with pool_with(impact) as pool, ThreadPoolExecutor(len(trees)) as threads:
+        for result in list(threads.map(lambda tree: measured(pool, tree), trees)):
+            assert result.usage.complete, result
+
+
+@contextlib.contextmanager
+def limits_of(seen: list[int]) -> Iterator[Callable[[WorkPool], None]]:
+    """Notes a pool's limit every 50 ms, once the pool is given to what this yields."""
+    ended = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def watch(pool: WorkPool) -> None:
+        while not ended.wait(0.05):
+            seen.append(pool.limit)
+
+    def begin(pool: WorkPool) -> None:
+        threads.append(threading.Thread(target=watch, args=[pool], daemon=True))
+        threads[-1].start()
+
+    yield begin
+    ended.set()
+    for thread in threads:
+        thread.join()
