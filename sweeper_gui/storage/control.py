@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, TypeVar
 
 import msgspec
@@ -26,6 +25,7 @@ import msgspec
 from sweeper_gui.core.names import visible
 from sweeper_gui.settings import VolumeSettings
 from sweeper_gui.storage import files
+from sweeper_gui.storage.opened import Opened
 from sweeper_gui.storage.volume import Volume, VolumeError
 
 T = TypeVar("T")
@@ -120,12 +120,12 @@ def _on_mount(path: bytes, volume: Volume) -> bool:
         os.close(descriptor)
 
 
-class Control:
-    """An open control directory. Made by `open_existing` or `open_or_create`; close it, or use it as a context."""
+class Control(Opened):
+    """An open control directory. Made by `open_existing` or `open_or_create`."""
 
     def __init__(self, path: bytes, descriptor: int, group: int | None) -> None:
+        super().__init__(descriptor)
         self.path = path
-        self.descriptor = descriptor
         self.group = group
 
     @classmethod
@@ -166,20 +166,6 @@ class Control:
             control.close()
             raise
         return control
-
-    def __enter__(self) -> "Control":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Gives the descriptor back; harmless when done twice."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
 
     def check_unchanged(self, volume: Volume) -> None:
         """Raises `VolumeError` where the path no longer leads to this directory: another run could lock that one."""
@@ -376,30 +362,21 @@ class Control:
         return sweep
 
 
-class SweepDirectory:
+class SweepDirectory(Opened):
     """`sweeps/<id>`, with `whole/` and `removing/` opened when first needed."""
 
     def __init__(self, id_: str, descriptor: int) -> None:
+        super().__init__(descriptor)
         self.id = id_
-        self.descriptor = descriptor
         self._inner: dict[bytes, int] = {}
         self._opening = threading.Lock()
 
-    def __enter__(self) -> "SweepDirectory":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Gives the descriptors back; harmless when done twice."""
-        for descriptor in (*self._inner.values(), self.descriptor):
-            if descriptor >= 0:
-                os.close(descriptor)
+        for descriptor in self._inner.values():
+            os.close(descriptor)
         self._inner.clear()
-        self.descriptor = -1
+        super().close()
 
     def _opened(self, name: bytes) -> int:
         with self._opening:  # trees are worked on side by side

@@ -21,7 +21,10 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """One line of the mount table. `root` is the directory of the file system that is mounted at `point`."""
+    """One line of the mount table. `root` is the directory of the file system that is mounted at `point`.
+
+    `options` are those of the mount and those of its file system together.
+    """
 
     id: int
     device: bytes
@@ -29,7 +32,12 @@ class Mount(msgspec.Struct, frozen=True):
     point: bytes
     fs_type: str
     source: str
-    read_only: bool
+    options: frozenset[str]
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written through it."""
+        return "ro" in self.options
 
     @property
     def network(self) -> bool:
@@ -45,7 +53,7 @@ def read_mounts(table: Path = Path("/proc/self/mountinfo")) -> tuple[Mount, ...]
 def _parsed(line: bytes) -> Mount:
     fields = line.split(b" ")
     dash = fields.index(b"-", 6)
-    options = set(fields[5].split(b",")) | set(fields[dash + 3].split(b","))
+    options = fields[5].split(b",") + fields[dash + 3].split(b",")
     return Mount(
         id=int(fields[0]),
         device=fields[2],
@@ -53,7 +61,7 @@ def _parsed(line: bytes) -> Mount:
         point=_unescaped(fields[4]),
         fs_type=fields[dash + 1].decode("ascii", "replace"),
         source=_unescaped(fields[dash + 2]).decode("utf-8", "backslashreplace"),
-        read_only=b"ro" in options,
+        options=frozenset(option.decode("utf-8", "backslashreplace") for option in options),
     )
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
@@ -18,6 +17,7 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.settings import VolumeSettings, dangerous_root, known_homes
 from sweeper_gui.storage import files
 from sweeper_gui.storage.mounts import Mount, read_mounts, with_id
+from sweeper_gui.storage.opened import Opened
 
 #: A file system that claims more than this many bytes (1 EiB) does not tell a real size; EFS says 8 EiB.
 _UNREAL_SIZE = 1 << 60
@@ -38,8 +38,8 @@ class Space(msgspec.Struct, frozen=True):
     free: int | None
 
 
-class Volume:
-    """An open root. Use as a context manager, or call `close`.
+class Volume(Opened):
+    """An open root.
 
     `root` is the resolved path, `descriptor` the open directory, `mount` the mount it lies on.
     """
@@ -51,7 +51,7 @@ class Volume:
         self.pattern = re.compile(settings.id_pattern)
         self.depth = settings.depth
         self.root = _resolved(settings.root)
-        self.descriptor = _opened(self.root)
+        super().__init__(_opened(self.root))
         try:
             status = os.fstat(self.descriptor)
             self.device, self.inode = status.st_dev, status.st_ino
@@ -77,20 +77,6 @@ class Volume:
                 "mount the volume again; in a chroot, make its top a mount point (mount --bind)",
             )
         return mount
-
-    def __enter__(self) -> "Volume":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Gives the descriptor back; harmless when done twice."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
 
     @property
     def shown(self) -> str:

@@ -6,6 +6,7 @@ import time
 from sweeper_gui.core.policy import Now
 from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.storage.control import Control, Probe
+from sweeper_gui.sweep.clock import VolumeClock, since_boot
 from sweeper_gui.sweep.ground import Ground
 
 #: A recheck accepts a registry read that started at most this many seconds ago.
@@ -39,21 +40,24 @@ class Evidence:
         #: what the last read gave, and when it began by the clock of `_clock`
         self._last: Snapshot | Untrusted | None = None
         self._began = 0.0
-        self._probe: Probe | None = None
-        self._probed_at = 0.0
+        self.clock = VolumeClock()
 
     def now(self) -> Now:
         """Both clocks, the volume's carried on from the last look at it."""
-        probe = self._probe
-        return self.ground.now(None if probe is None else probe.clock + time.monotonic() - self._probed_at)
+        return self.ground.now(self.clock.now)
 
     def look_at_clock(self) -> Probe | None:
-        """Reads the volume's clock from a file just written there, unless this is a dry run."""
-        if self._control is not None:
-            with self.ground.pool.operation():
-                probe = self._control.probe()
-            self._probe, self._probed_at = probe, time.monotonic()
-        return self._probe
+        """Reads the volume's clock from a file just written there, unless this is a dry run.
+
+        Raises `VolumeError` where that can't be written, or the clock has been set meanwhile.
+        """
+        if self._control is None:
+            return None
+        with self.ground.pool.operation():
+            asked = since_boot()
+            probe = self._control.probe()
+        self.clock.saw(probe.clock, asked)
+        return probe
 
     def fresh_snapshot(self) -> Snapshot:
         """A trusted registry read that started at most `FRESH` seconds ago, or after this call. Raises `Untrusted`."""

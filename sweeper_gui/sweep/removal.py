@@ -33,7 +33,7 @@ class Removals:
         self._site = site
         self._last_question = last_question
         self._put_back_on_doubt = put_back_on_doubt
-        self._cancel = site.ground.cancel
+        self._stop = site.stop
         self._changed = threading.Condition()
         self._pending: set[Tree] = set()
         self.problem = ""
@@ -59,13 +59,13 @@ class Removals:
             evidence_newest_ns=None if tree.begun else tree.intent.newest_change_ns,
             evidence_identity=tree.identity,
             now_ns=int(self._site.evidence.now().host * 1e9),
-            cancel=self._cancel,
+            cancel=self._stop,
             on_done=lambda found: self._guarded(tree, lambda: self._discovered(tree, found)),
         )
 
     def _discovered(self, tree: Tree, found: Discovery) -> None:
-        if self._cancel.is_set():
-            self._leave(tree, "cancelled before its removal began")
+        if self._stop.is_set():
+            self._leave(tree, f"{self._why_stopped()} before its removal began")
             return
         doubt = found.reason if not found.ok else self._ask(tree, found)
         if doubt:
@@ -82,7 +82,7 @@ class Removals:
             tree.directory.removing,
             tree.entry,
             found,
-            cancel=self._cancel,
+            cancel=self._stop,
             counters=tree.counters,
             on_done=lambda result: self._guarded(tree, lambda: self._removed(tree, result)),
         )
@@ -151,7 +151,7 @@ class Removals:
             self._end(tree, Outcome(tree.name, Result.REMOVED, "", entries, freed), removal.modes)
             return
         result = Result.PARTLY_REMOVED if entries or removal.cancelled else Result.FAILED
-        reason = "cancelled" if removal.cancelled else (removal.errors[0] if removal.errors else "not all removed")
+        reason = self._why_stopped() if removal.cancelled else (removal.errors[:1] or ("not all removed",))[0]
         outcome = Outcome(
             tree.name,
             result,
@@ -162,6 +162,13 @@ class Removals:
             removal.errors,
         )
         self._end(tree, outcome, removal.modes)
+
+    def _why_stopped(self) -> str:
+        """Whether the run was cancelled or must not go on; in the latter case no further tree is begun either."""
+        if not self._site.lock_lost:
+            return "cancelled"
+        self.problem = self.problem or self._site.lock_lost
+        return f"stopped ({self._site.lock_lost})"
 
     def _guarded(self, tree: Tree, step: Callable[[], None]) -> None:
         """Runs a step; whatever goes wrong in it ends the tree with a reason, where it lies, and nothing else."""

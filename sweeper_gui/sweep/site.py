@@ -5,6 +5,7 @@ No workspace is touched before all of it is there.
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -14,9 +15,10 @@ from sweeper_gui.core.audit import NO_MANDATE, Mandate, Who
 from sweeper_gui.core.outcome import Ending, Outcome, Report
 from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.storage.control import Control, SweepDirectory
-from sweeper_gui.storage.lock import Lock, LockLost
+from sweeper_gui.storage.lock import Keeper, Lock, LockLost
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.binding import Binding, read_binding, write_binding
+from sweeper_gui.sweep.clock import since_boot
 from sweeper_gui.sweep.evidence import Evidence
 from sweeper_gui.sweep.forward import Forwarder, socket_of
 from sweeper_gui.sweep.ground import Ground
@@ -29,7 +31,8 @@ from sweeper_gui.sweep.words import words_of
 class Site:
     """A run of the protocol after its preflight. Made by `open_site`.
 
-    `uid` is whom the volume makes the owner of what we create. `lock_lost` says that nothing may be renamed any more.
+    `uid` is whom the volume makes the owner of what we create. `stop` is set when the run is cancelled or has lost its
+    lock: then nothing may be renamed or removed any more, and `lock_lost` says why.
     """
 
     def __init__(
@@ -42,7 +45,8 @@ class Site:
         self.evidence = evidence
         self.who = who
         self.uid = uid
-        self.lock_lost = False
+        self.lock_lost = ""
+        self.stop = _Stop(ground.cancel)
         self.users = TrashUsers(control.path, ground.volume.mount)
         self._lock = lock
         self._log = log
@@ -50,17 +54,33 @@ class Site:
         self._started = time.monotonic()
 
     def about_to_change(self) -> None:
-        """Before renames: the lock is still ours and the root is still the one we opened. Raises `VolumeError`."""
-        if self.lock_lost:
-            raise LockLost("the lock was lost before", "resume when the volume is well again")
+        """Before each rename: the lock is ours, root and control directory are those that we opened.
+
+        Raises `VolumeError`, also where the volume's clock has been set meanwhile.
+        """
+        self.check_lock()
         with self.ground.pool.operation():
+            self.ground.volume.check_unchanged()
+
+    def check_lock(self) -> None:
+        """The lock is ours, in the control directory that others find too. Raises `VolumeError`."""
+        if self.lock_lost:
+            raise LockLost(self.lock_lost, "resume when the volume is well again")
+        with self.ground.pool.operation():
+            asked = since_boot()
             try:
                 self._lock.renew()
                 self.control.check_unchanged(self.ground.volume)
-            except VolumeError:
-                self.lock_lost = True
+            except VolumeError as error:
+                self.lose_lock(error)
                 raise
-            self.ground.volume.check_unchanged()
+        if self._lock.clock is not None:
+            self.evidence.clock.saw(self._lock.clock, asked)
+
+    def lose_lock(self, why: VolumeError) -> None:
+        """The lock is lost, or may be: everything ends at its next step."""
+        self.lock_lost = self.lock_lost or str(why)
+        self.stop.set()
 
     def write(self, *records: Record) -> None:
         """Announces steps; raises `VolumeError` where that is impossible, and then they must not be done."""
@@ -114,6 +134,17 @@ class Site:
             raise VolumeError(f"the binding can't be written: {error.strerror}", "check the volume") from error
 
 
+class _Stop(threading.Event):
+    """Set by itself, or by the cancel of the run."""
+
+    def __init__(self, cancel: threading.Event) -> None:
+        super().__init__()
+        self._cancel = cancel
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._cancel.is_set()
+
+
 @contextlib.contextmanager
 def open_site(
     ground: Ground, kind: str, options: dict[str, str], *, allow_empty: bool = False, mandate: Mandate = NO_MANDATE
@@ -144,9 +175,10 @@ def _prepared(
             control = stack.enter_context(Control.open_or_create(ground.volume, ground.settings.volume))
         who = myself()
         with ground.pool.operation():
-            lock = stack.enter_context(Lock(control, str(who), who.host, kind))
+            lock = stack.enter_context(Lock(control, ground.volume, str(who), who.host, kind))
             probe = control.probe()
-        sweep = stack.enter_context(contextlib.closing(control.new_sweep()))
+        sweep = stack.enter_context(control.new_sweep())
+        lock.announce(f"{kind} {sweep.id}")
         if ground.volume.depth == 1:  # deeper, each shard may be another matter, and the rename itself tells
             control.probe_rename(ground.volume, ground.volume.descriptor, sweep.whole)
         try:
@@ -158,6 +190,7 @@ def _prepared(
         evidence = Evidence(ground, ids, control, allow_empty=allow_empty)
         evidence.look_at_clock()
         site = Site(ground, control, lock, sweep, log, forwarder, evidence, who, probe.uid)
+        stack.enter_context(contextlib.closing(Keeper(lock, site.lose_lock)))
         site.write(
             Begun(
                 at=time.time(),
@@ -166,7 +199,7 @@ def _prepared(
                 who=who,
                 root=ground.volume.shown,
                 registry=" and ".join(str(registry) for registry in ground.registries),
-                options=options,
+                options=options | ({"lock left by": str(lock.found)} if lock.found else {}),
                 clock_skew=round(probe.clock - probe.host_clock, 3),
                 ticket=mandate.ticket,
                 proposal=mandate.proposal,

@@ -203,6 +203,7 @@ class _Sweep:
         try:
             for candidate, intent in zip(passed, intents, strict=True):
                 if not self._cancel.is_set():
+                    self._site.about_to_change()
                     self._set_aside(candidate, intent, trees)
             self._confirm([tree for tree in trees if tree.outcome is None])
         finally:

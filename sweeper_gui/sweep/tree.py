@@ -104,8 +104,12 @@ def put_back(site: Site, tree: Tree, reason: str) -> Outcome:
 
     It does so even where the log takes no more records: in its place it is safe, and its place is what tells.
     """
-    if site.lock_lost:
-        return _stays(tree, reason, "the lock is lost")
+    try:
+        site.check_lock()
+    except VolumeError as error:
+        if site.lock_lost:
+            return _stays(tree, reason, words_of(error))
+        reason += f" ({words_of(error)})"
     try:
         site.write(Restoring(time.time(), tree.number, Name.of(tree.name), reason, tree.source(site)))
     except VolumeError:

@@ -223,17 +223,17 @@ def test_two_control_directories_are_refused(root: Path) -> None:
 def test_lock_excludes_names_its_holder_and_is_released(root: Path) -> None:
     volume, settings = opened(root)
     with volume, Control.open_or_create(volume, settings) as control:
-        with Lock(control, "alice", "bastion", "sweep"):
+        with Lock(control, volume, "alice", "bastion", "sweep"):
             assert "alice on bastion" in (holder_of(control) or "")
             with pytest.raises(LockHeld, match="alice on bastion"):
-                Lock(control, "bob", "bastion", "sweep")
+                Lock(control, volume, "bob", "bastion", "sweep")
         assert holder_of(control) is None
-        Lock(control, "bob", "bastion", "sweep").release()
+        Lock(control, volume, "bob", "bastion", "sweep").close()
 
 
 def test_lock_whose_file_was_replaced_is_lost(root: Path) -> None:
     volume, settings = opened(root)
-    with volume, Control.open_or_create(volume, settings) as control, Lock(control, "a", "h", "sweep") as lock:
+    with volume, Control.open_or_create(volume, settings) as control, Lock(control, volume, "a", "h", "sweep") as lock:
         lock.renew()
         (root.parent / ".sweeper-root" / "lock").rename(root.parent / "stolen")
         (root.parent / ".sweeper-root" / "lock").write_text("")
@@ -247,5 +247,5 @@ def test_lock_that_is_a_link_is_refused(root: Path, tmp_path: Path) -> None:
         (tmp_path / "victim").write_text("precious")
         (root.parent / ".sweeper-root" / "lock").symlink_to(tmp_path / "victim")
         with pytest.raises(VolumeError, match="lock"):
-            Lock(control, "a", "h", "sweep")
+            Lock(control, volume, "a", "h", "sweep")
     assert (tmp_path / "victim").read_text() == "precious"
