@@ -9,7 +9,7 @@ import pytest
 from sweeper_gui.settings import VolumeSettings
 from sweeper_gui.storage import files
 from sweeper_gui.storage.control import Control, place_of
-from sweeper_gui.storage.lock import Lock, LockHeld, LockLost, holder_of
+from sweeper_gui.storage.lock import Lock
 from sweeper_gui.storage.volume import Volume, VolumeError
 from tests.support.mounts import bind, tmpfs
 from tests.support.trees import fingerprint
@@ -218,27 +218,6 @@ def test_two_control_directories_are_refused(root: Path) -> None:
     volume, settings = opened(root)
     with volume, pytest.raises(VolumeError, match="two control directories"):
         Control.open_or_create(volume, settings)
-
-
-def test_lock_excludes_names_its_holder_and_is_released(root: Path) -> None:
-    volume, settings = opened(root)
-    with volume, Control.open_or_create(volume, settings) as control:
-        with Lock(control, volume, "alice", "bastion", "sweep"):
-            assert "alice on bastion" in (holder_of(control) or "")
-            with pytest.raises(LockHeld, match="alice on bastion"):
-                Lock(control, volume, "bob", "bastion", "sweep")
-        assert holder_of(control) is None
-        Lock(control, volume, "bob", "bastion", "sweep").close()
-
-
-def test_lock_whose_file_was_replaced_is_lost(root: Path) -> None:
-    volume, settings = opened(root)
-    with volume, Control.open_or_create(volume, settings) as control, Lock(control, volume, "a", "h", "sweep") as lock:
-        lock.renew()
-        (root.parent / ".sweeper-root" / "lock").rename(root.parent / "stolen")
-        (root.parent / ".sweeper-root" / "lock").write_text("")
-        with pytest.raises(LockLost, match="replaced"):
-            lock.renew()
 
 
 def test_lock_that_is_a_link_is_refused(root: Path, tmp_path: Path) -> None:

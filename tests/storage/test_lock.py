@@ -1,0 +1,233 @@
+"""The lock of a volume: whom it excludes, whom it names, and how its loss is noticed."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sweeper_gui.settings import VolumeSettings
+from sweeper_gui.storage import lock as lock_module
+from sweeper_gui.storage.control import Control
+from sweeper_gui.storage.lock import Holder, Keeper, Lock, LockHeld, LockLost, holder_of
+from sweeper_gui.storage.volume import Volume, VolumeError
+
+_REPO = Path(__file__).parents[2]
+_HOLDING = """
+import sys, time
+from pathlib import Path
+from sweeper_gui.settings import VolumeSettings
+from sweeper_gui.storage.control import Control
+from sweeper_gui.storage.lock import Lock
+from sweeper_gui.storage.volume import Volume
+settings = VolumeSettings(root=Path(sys.argv[1]))
+with Volume(settings) as volume, Control.open_or_create(volume, settings) as control:
+    lock = Lock(control, volume, "carol", "elsewhere", "sweep 7")
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+class Place:
+    """A volume with its control directory, and the lock file in it."""
+
+    def __init__(self, root: Path) -> None:
+        settings = VolumeSettings(root=root)
+        self.root = root
+        self.volume = Volume(settings)
+        self.control = Control.open_or_create(self.volume, settings)
+        self.file = Path(os.fsdecode(self.control.path)) / "lock"
+
+    def lock(self, who: str = "alice") -> Lock:
+        return Lock(self.control, self.volume, who, "bastion", "sweep")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    (tmp_path / "root").mkdir()
+    place = Place(tmp_path / "root")
+    with place.volume, place.control:
+        yield place
+
+
+def test_excludes_names_its_holder_and_is_given_back(place: Place) -> None:
+    with place.lock():
+        assert "alice on bastion" in (holder_of(place.control) or "")
+        with pytest.raises(LockHeld, match=rf"alice on bastion \(process {os.getpid()}\), sweep, since 2.* UTC"):
+            place.lock("bob")
+    assert holder_of(place.control) is None
+    with place.lock("bob") as lock:
+        assert lock.found is None
+
+
+def test_holder_that_was_killed_is_told_and_holds_nobody_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "BEAT", 600.0)  # that it is dead is seen, not waited for
+    with _holding(place) as process, pytest.raises(LockHeld, match="carol on elsewhere") as held:
+        place.lock()
+    assert held.value.holder is not None
+    assert held.value.holder.pid == process.pid
+    with place.lock() as lock:
+        assert lock.found is not None
+        assert lock.found.who == "carol"
+        assert "alice" in (holder_of(place.control) or "")
+
+
+class _holding:
+    """A process that holds the lock, killed at the end of the block."""
+
+    def __init__(self, place: Place) -> None:
+        self._root = place.root
+
+    def __enter__(self) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", _HOLDING, str(self._root)]
+        self._process = subprocess.Popen(command, cwd=_REPO, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "held\n"
+        return self._process
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGKILL)
+        self._process.communicate()
+
+
+def test_stopped_holder_is_named_with_when_it_was_last_heard_of(place: Place) -> None:
+    with _holding(place) as process:
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(LockHeld, match="last heard of at"):
+            place.lock()
+
+
+def _elsewhere(renewed: float) -> bytes:
+    """What a holder on another host writes."""
+    return msgspec.json.encode(Holder("dave", "far", 1, "sweep", 1.0, renewed, home="another boot")) + b"\n"
+
+
+def test_name_left_on_another_host_is_overwritten_after_a_while(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "BEAT", 0.02)
+    place.file.write_bytes(_elsewhere(1.0))
+    with place.lock() as lock:
+        assert lock.found is not None
+        assert lock.found.who == "dave"
+
+
+def test_lock_that_does_not_exclude_its_other_holder_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks that end at the host, as with 'nolock': the other one goes on writing its name."""
+    monkeypatch.setattr(lock_module, "BEAT", 0.2)
+    place.file.write_bytes(_elsewhere(1.0))
+    ended = threading.Event()
+
+    def go_on() -> None:
+        number = 2.0
+        while not ended.wait(0.01):
+            place.file.write_bytes(_elsewhere(number))
+            number += 1
+
+    other = threading.Thread(target=go_on)
+    other.start()
+    try:
+        with pytest.raises(VolumeError, match=r"do not exclude.*dave on far"):
+            place.lock()
+    finally:
+        ended.set()
+        other.join()
+
+
+@pytest.mark.parametrize("option", ["nolock", "local_lock=all", "local_lock=flock"])
+def test_mount_whose_locks_stay_on_this_host_is_refused(place: Place, option: str) -> None:
+    place.volume.mount = msgspec.structs.replace(
+        place.volume.mount, fs_type="nfs", options=frozenset({"rw", "vers=3", option})
+    )
+    with pytest.raises(VolumeError, match=f"this host only.*{option}"):
+        place.lock()
+    assert not place.file.exists()
+
+
+def _replaced(file: Path) -> None:
+    file.rename(file.with_name("stolen"))
+    file.write_text("")
+
+
+_LOSSES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "unlinked": (Path.unlink, "No such file"),
+    "replaced": (_replaced, "replaced"),
+    "truncated": (lambda file: os.truncate(file, 0), "has been changed"),
+    "written by another": (lambda file: file.write_bytes(_elsewhere(5.0)), "written by dave on far"),
+    "scribbled on": (lambda file: file.write_bytes(b"\xff\x00garbage"), "has been changed"),
+}
+
+
+@pytest.mark.parametrize("loss", _LOSSES)
+def test_lost_lock_is_noticed_and_its_new_holder_left_alone(place: Place, loss: str) -> None:
+    lose, words = _LOSSES[loss]
+    with place.lock() as lock:
+        lock.renew()
+        lose(place.file)
+        after = place.file.read_bytes() if place.file.exists() else None
+        with pytest.raises(LockLost, match=words):
+            lock.renew()
+    assert (place.file.read_bytes() if place.file.exists() else None) == after
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ENOLCK])
+@pytest.mark.parametrize("call", ["pwrite", "fsync"])
+def test_lock_that_can_not_be_renewed_is_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch, code: int, call: str
+) -> None:
+    with place.lock() as lock:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, _raising(code))
+            with pytest.raises(LockLost, match="may be lost"):
+                lock.renew()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["pwrite", "ftruncate", "fsync"])
+def test_full_volume_takes_no_lock_away(place: Place, monkeypatch: pytest.MonkeyPatch, code: int, call: str) -> None:
+    with place.lock() as lock:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, _raising(code))
+            lock.renew()
+            lock.renew()
+        lock.renew()
+    assert holder_of(place.control) is None
+
+
+def _raising(code: int) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def test_keeper_renews_and_tells_of_the_loss_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "BEAT", 0.01)
+    told: list[LockLost] = []
+    known = threading.Event()
+
+    def lost(error: LockLost) -> None:
+        told.append(error)
+        known.set()
+
+    with place.lock() as lock:
+        keeper = Keeper(lock, lost)
+        before = place.file.read_bytes()
+        while place.file.read_bytes() == before:
+            time.sleep(0.001)
+        assert told == []
+        place.file.unlink()
+        assert known.wait(60)
+        keeper.close()
+    assert len(told) == 1
+
+
+def test_lock_that_is_no_regular_file_is_refused(place: Place) -> None:
+    os.mkfifo(place.file)
+    with pytest.raises(VolumeError, match="lock"):
+        place.lock()
