@@ -61,17 +61,17 @@ class Evidence:
 
     def fresh_snapshot(self) -> Snapshot:
         """A trusted registry read that started at most `FRESH` seconds ago, or after this call. Raises `Untrusted`."""
-        return self._read_since(_clock() - min(FRESH, self.ground.policy.max_registry_age))
+        return self._read_since(since_boot() - min(FRESH, self.ground.policy.max_registry_age))
 
     def snapshot_after_now(self) -> Snapshot:
         """A trusted registry read that starts after this call. Raises `Untrusted`."""
-        return self._read_since(_clock())
+        return self._read_since(since_boot())
 
     def _read_since(self, earliest: float) -> Snapshot:
         """What the last read gave where it began since then, else a new one: all who wait for their turn share it."""
         with self._reading:
             if self._last is None or self._began < earliest:
-                self._began = _clock()
+                self._began = since_boot()
                 self._last = self._read()
             if isinstance(self._last, Untrusted):
                 raise self._last
@@ -84,8 +84,3 @@ class Evidence:
         if not snapshot.problems:
             self.ground.state.remember_live(snapshot.live_ids)
         return snapshot
-
-
-def _clock() -> float:
-    """Seconds that nobody can set back, and that go on while the host sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

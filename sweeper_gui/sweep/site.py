@@ -51,6 +51,7 @@ class Site:
         self._lock = lock
         self._log = log
         self._forwarder = forwarder
+        self._log_problem = ""
         self._started = time.monotonic()
 
     def about_to_change(self) -> None:
@@ -94,10 +95,17 @@ class Site:
     def told(self, outcome: Outcome, modes: tuple[str, ...] = ()) -> Outcome:
         """Writes an outcome down. Where even that fails, the place of the tree still tells."""
         ended = Ended.of(outcome, modes)
-        with contextlib.suppress(LogError), self.ground.pool.operation():
-            self._log.write(ended)
+        self._try_to_write(ended)
         self._forwarder.send(ended)
         return outcome
+
+    def _try_to_write(self, record: Record) -> None:
+        """Writes down what has happened already. Where that fails, the report tells that the log is not complete."""
+        try:
+            with self.ground.pool.operation():
+                self._log.write(record)
+        except LogError as error:
+            self._log_problem = self._log_problem or str(error)
 
     def report(
         self,
@@ -108,7 +116,7 @@ class Site:
         untouched: tuple[bytes, ...] = (),
         remaining: int = 0,
     ) -> Report:
-        """Closes the log and returns what is to be told."""
+        """Closes the log and returns what is to be told. A run whose log is not complete was stopped."""
         seconds = round(time.monotonic() - self._started, 3)
         report = Report(self.sweep.id, tuple(outcomes), ending, problem, untouched, remaining, seconds)
         counts: dict[str, int] = {}
@@ -118,8 +126,9 @@ class Site:
         self._forwarder.send(closed)
         lost = self._forwarder.finish()
         notes = (lost,) if lost else ()
-        with contextlib.suppress(LogError):  # the outcomes are on the disk already, each when it happened
-            self._log.write(msgspec.structs.replace(closed, notes=notes))
+        self._try_to_write(msgspec.structs.replace(closed, notes=notes))
+        if self._log_problem and ending is Ending.DONE:
+            report = msgspec.structs.replace(report, ending=Ending.STOPPED, problem=self._log_problem)
         return msgspec.structs.replace(report, notes=notes)
 
     def bind(self, snapshot: Snapshot, *, anew: bool = False) -> None:

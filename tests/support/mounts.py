@@ -3,6 +3,7 @@
 Each is unmounted lazily when its block ends, however it ends: a descriptor that is still open keeps nothing mounted.
 """
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,18 @@ def bind(source: Path, target: Path, options: str = "") -> Iterator[Path]:
         yield target
 
 
+@contextmanager
+def moved_mount(source: Path, target: Path) -> Iterator[Path]:
+    """The mount on `source` moved to `target`, which is made where it is missing; taken away from there at the end."""
+    target.mkdir(exist_ok=True)
+    _run("mount", "--move", source, target)
+    try:
+        yield target
+    finally:
+        if os.path.ismount(target):
+            unmount(target)
+
+
 def unmount(directory: Path) -> None:
     """Takes the mount away at once, for every path look-up to come."""
     _run("umount", "--lazy", directory)
@@ -57,7 +70,8 @@ def _mounted(directory: Path, *arguments: str | Path) -> Iterator[None]:
     try:
         yield
     finally:
-        unmount(directory)
+        if os.path.ismount(directory):  # the test may have unmounted it, as its subject
+            unmount(directory)
 
 
 def _run(*command: str | Path) -> None:
