@@ -245,8 +245,8 @@ def _check_reach(volume: Volume) -> None:
     local = volume.mount.network and volume.mount.options & {"nolock", "local_lock=all", "local_lock=flock"}
     if local:
         raise VolumeError(
-            f"locks on {volume.shown} hold on this host only ({', '.join(sorted(local))}): two hosts could sweep at once",
-            "mount it without that option",
+            f"locks on {volume.shown} hold on this host only ({', '.join(sorted(local))})",
+            "two hosts could sweep at once: mount it without that option",
         )
 
 

@@ -1,7 +1,6 @@
 """The registry and the clocks, asked again whenever the protocol wants it, with trust required."""
 
 import threading
-import time
 
 from sweeper_gui.core.policy import Now
 from sweeper_gui.core.snapshot import Snapshot
@@ -37,7 +36,7 @@ class Evidence:
         self.allow_empty = allow_empty
         self._control = control
         self._reading = threading.Lock()
-        #: what the last read gave, and when it began by the clock of `_clock`
+        #: what the last read gave, and when it began in seconds since boot
         self._last: Snapshot | Untrusted | None = None
         self._began = 0.0
         self.clock = VolumeClock()

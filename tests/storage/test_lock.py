@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -79,22 +80,17 @@ def test_holder_that_was_killed_is_told_and_holds_nobody_up(place: Place, monkey
         assert "alice" in (holder_of(place.control) or "")
 
 
-class _holding:
+@contextmanager
+def _holding(place: Place) -> "Iterator[subprocess.Popen[str]]":
     """A process that holds the lock, killed at the end of the block."""
-
-    def __init__(self, place: Place) -> None:
-        self._root = place.root
-
-    def __enter__(self) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", _HOLDING, str(self._root)]
-        self._process = subprocess.Popen(command, cwd=_REPO, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "held\n"
-        return self._process
-
-    def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGKILL)
-        self._process.communicate()
+    command = [sys.executable, "-c", _HOLDING, str(place.root)]
+    with subprocess.Popen(command, cwd=_REPO, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_stopped_holder_is_named_with_when_it_was_last_heard_of(place: Place) -> None:
@@ -180,11 +176,10 @@ def test_lost_lock_is_noticed_and_its_new_holder_left_alone(place: Place, loss: 
 def test_lock_that_can_not_be_renewed_is_lost(
     place: Place, monkeypatch: pytest.MonkeyPatch, code: int, call: str
 ) -> None:
-    with place.lock() as lock:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, call, _raising(code))
-            with pytest.raises(LockLost, match="may be lost"):
-                lock.renew()
+    with place.lock() as lock, monkeypatch.context() as patch:
+        patch.setattr(os, call, _raising(code))
+        with pytest.raises(LockLost, match="may be lost"):
+            lock.renew()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

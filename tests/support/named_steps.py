@@ -1,8 +1,8 @@
 """The steps of a run in this process, each known by what it does, and something done right before one of them.
 
 A step is whatever a run does to the volume that can be told apart from outside: each rename, unlink, rmdir, mkdir,
-open for writing, write, fsync, truncation and change of mode, and each directory that is opened. Its label says what is
-done to what ('rename whole', 'write log', 'open d'), so that a step is the n-th of its label whatever the order in which
+open for writing, write, fsync, truncation and change of mode, and each directory that is opened. Its label says what
+is done to what ('mkdir whole', 'write log.jsonl'), so that a step is the n-th of its label whatever the order in which
 the threads of a run come to it.
 """
 
@@ -39,7 +39,8 @@ class NamedSteps:
         self._act = act
         self._seen: Counter[str] = Counter()
         self._lock = threading.RLock()
-        self._acting: int | None = None
+        #: the thread that makes the change: what it does is no step
+        self._acting = 0
         #: all steps in their order
         self.taken: list[Step] = []
         #: how many of them had been taken when `act` was called, None before that
@@ -77,7 +78,7 @@ class NamedSteps:
                 try:
                     self._act()
                 finally:
-                    self._acting: int | None = None
+                    self._acting = 0
             self.taken.append(step)
 
     def _fails(self, name: str) -> bool:

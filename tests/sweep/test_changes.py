@@ -130,7 +130,9 @@ def _made(store: Path, mount: Path, scratch: Path, pool: WorkPool, undo: ExitSta
     (store / "outside").mkdir()
     (store / "outside" / "precious").write_text("keep")
     case = Case(store, mount, rig, scratch, undo)
-    for name in _ORPHANS:  # what is open keeps its inode, and this process is not looked at, as if it were another host's
+    for (
+        name
+    ) in _ORPHANS:  # what is open keeps its inode, and this process is not looked at, as if it were another host's
         file = next(path for path in (case.root / name).rglob("f*") if path.is_file())
         case.handles.append(case.hold(os.open(file, os.O_WRONLY)))
         case.directories.append(case.hold(os.open(file.parent, os.O_RDONLY)))
@@ -141,6 +143,7 @@ def _made(store: Path, mount: Path, scratch: Path, pool: WorkPool, undo: ExitSta
 
 
 # --- the changes ----------------------------------------------------------------------------------------------------
+
 
 class NothingThere(Exception):
     """What is to be changed is not there at this step."""
@@ -422,8 +425,7 @@ def _swept(case: Case, plan: Plan) -> Report | None:
     """The report, None where the preflight refused."""
     try:
         return case.rig.sweep(plan)
-    except VolumeError as error:
-        assert str(error)
+    except VolumeError:
         return None
 
 
@@ -447,7 +449,7 @@ def _check_report(case: Case, report: Report) -> None:
         if "/removing/" in f"{place}":
             assert result in (Result.PARTLY_REMOVED, Result.FAILED), f"{name} in {place} was told to be {result}"
         else:
-            assert fingerprint(place) == case.prints[name], f"{name} in {place} is not whole, and was told to be {result}"
+            assert fingerprint(place) == case.prints[name], f"{name} in {place} is not whole, but {result}"
             if result != Result.FAILED:
                 assert (place.parent.name == "whole") == (result in (Result.CONFLICT, Result.SET_ASIDE))
 
@@ -463,11 +465,17 @@ def _check_stopped(steps: NamedSteps, report: Report | None) -> None:
 
 
 @pytest.mark.parametrize("change", _CHANGES)
-def test_change_at_every_step(change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_at_every_step(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> None:
+    """Each change before every second step, each step with every second change; with `--every-step` all of them."""
+    every_step = pytestconfig.getoption("--every-step")
     pool = WorkPool(1)
     try:
         with tmpfs(tmp_path / "store") as store:
             for number, step in enumerate(_STEPS):
+                if not every_step and number % 2 != list(_CHANGES).index(change) % 2:
+                    continue
                 scratch = tmp_path / f"case-{number}"
                 scratch.mkdir()
                 try:
