@@ -137,8 +137,9 @@ def _short(path: str) -> str:
     """Where below a sweep's directory it is, else its name: 'whole/', 'removing/…', 'log.jsonl'."""
     for place in ("whole", "removing"):
         top, found, inner = path.rpartition(f"/{place}/")
-        if found and "/sweeps/" in top:
-            return f"{place}/N" + ("/…" if "/" in inner else "")
+        number, _, further = inner.partition("/")
+        if found and "/sweeps/" in top and number.isdigit():
+            return f"{place}/N" + ("/…" if further else "")
     return _RANDOM.sub("X", path.rpartition("/")[2])
 
 
@@ -146,5 +147,8 @@ class _Library:
     """The C library with its rename counted."""
 
     def __init__(self, library: Any, counted: Callable[..., Any]) -> None:
-        self.syscall = library.syscall
+        self._library = library
         self.renameat2 = counted("renameat2", library.renameat2)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)

@@ -37,7 +37,7 @@ _STEPS: tuple[Step, ...] = (
     ("mkdir .sweeper-workspaces", 1),
     ("fsync lock", 1),
     ("mkdir X", 1),  # the sweep's own directory
-    ("rename whole/N", 1),  # the probe
+    ("renameat2 .sweeper-probe", 1),
     ("open log.jsonl", 1),
     ("write log.jsonl", 1),  # that it has begun
     ("rename binding.json", 1),
