@@ -3,12 +3,12 @@
 Each is unmounted lazily when its block ends, however it ends: a descriptor that is still open keeps nothing mounted.
 """
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sweeper_gui.storage.mounts import read_mounts
 from tests.support.root import need_root
 
 
@@ -55,8 +55,13 @@ def moved_mount(source: Path, target: Path) -> Iterator[Path]:
     try:
         yield target
     finally:
-        if os.path.ismount(target):
+        if is_mounted(target):
             unmount(target)
+
+
+def is_mounted(directory: Path) -> bool:
+    """Whether something is mounted on this very path; bind mounts count, which the directory itself does not tell."""
+    return any(mount.point == bytes(directory) for mount in read_mounts())
 
 
 def unmount(directory: Path) -> None:
@@ -70,7 +75,7 @@ def _mounted(directory: Path, *arguments: str | Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.path.ismount(directory):  # the test may have unmounted it, as its subject
+        if is_mounted(directory):  # the test may have unmounted it, as its subject
             unmount(directory)
 
 
