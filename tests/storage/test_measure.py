@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -233,6 +234,23 @@ def test_a_future_mtime_says_nothing(pool: WorkPool, tmp_path: Path) -> None:
     usage = measured(pool, top, now_ns=time.time_ns()).usage
     assert usage.newest_change_ns == odd.lstat().st_ctime_ns
     assert measured(pool, top, now_ns=now + 2 * DAY).usage.newest_change_ns == now + DAY
+
+
+def test_times_and_sizes_beyond_all_bounds_are_bounded(pool: WorkPool, tmp_path: Path) -> None:
+    """Anyone may make them, and a number of more than 64 bits could be told to no front end."""
+    with tmpfs(tmp_path / "mounted") as mounted:
+        top = make_tree(mounted / "top", 3)
+        for number in range(3):
+            with (top / f"hole-{number}").open("wb") as file:
+                file.truncate(7 << 60)
+        far = 253_370_764_800 * 10**9  # the year 9999
+        for path in (top / "hole-0", top):
+            os.utime(path, ns=(far, far))
+        result = measured(pool, top)
+    assert result.usage.apparent == 2**63 - 1
+    assert result.identity is not None
+    assert result.identity.mtime_ns == 2**63 - 1
+    assert msgspec.msgpack.encode((result.usage, result.identity))
 
 
 def test_the_top_counts_too(pool: WorkPool, tmp_path: Path) -> None:
