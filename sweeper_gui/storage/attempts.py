@@ -21,8 +21,10 @@ NO_ANSWER = frozenset(
 )  # fmt: skip
 #: The entry is of another kind than it was when it was listed: list it again.
 OTHER_KIND = frozenset({errno.EISDIR, errno.ENOTDIR})
+#: A full volume that copies on writing (Btrfs, ZFS) can refuse to unlink; what is removed beside it makes room.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: A change is worth another attempt.
-MAY_PASS = IN_USE | NO_ANSWER | OTHER_KIND
+MAY_PASS = IN_USE | NO_ANSWER | OTHER_KIND | NO_ROOM
 FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 
 _GONE = "the volume is gone"

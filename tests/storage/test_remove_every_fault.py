@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from sweeper_gui.storage import files, remove
-from sweeper_gui.storage.attempts import IN_USE, NO_ANSWER, words_for
+from sweeper_gui.storage.attempts import IN_USE, NO_ANSWER, NO_ROOM, words_for
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.walk import CHANGED
 from tests.support.removals import discovered, measured, opened, removed
@@ -76,7 +76,7 @@ class Trial:
         """Whether the removal comes to a good end all the same."""
         if self.way is Way.ALWAYS or self.operation == "rename":
             return self.operation == "rename" and self.way is Way.LOST
-        return self.code in NO_ANSWER or (self.operation in CHANGES and self.code in IN_USE)
+        return self.code in NO_ANSWER or (self.operation in CHANGES and self.code in IN_USE | NO_ROOM)
 
     @property
     def words(self) -> list[str]:
