@@ -5,7 +5,7 @@ everything is run on a volume that tells all its operations. Then it is run agai
 so that the operation fails a single time, so that it is done and only its answer gets lost, or so that it fails from
 then on. Here a choice of them is run, each kind of operation with each error; all of them by
 
-    EVERY_FAULT=1 python -m pytest tests/storage/test_remove_every_fault.py
+    EVERY_FAULT=1 python -m pytest tests/storage/test_remove_every_fault.py --timeout 0 -rP
 """
 
 import errno
