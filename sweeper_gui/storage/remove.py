@@ -110,7 +110,7 @@ def remove(
 
     Returns at once; `on_done` is called exactly once, from a thread of the pool, and `parent_fd` stays open until then.
     A cancel takes effect before the next entry. One entry that can't be removed does not keep the others; a mount point
-    that is met, a read-only volume, or a top that is another directory than the discovered one ends it.
+    that is met, a volume that is read-only or gone, or a top that is another directory than the discovered one ends it.
     Raises ValueError for a discovery that was not ok.
     """
     if discovery.top is None:
