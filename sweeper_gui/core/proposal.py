@@ -296,9 +296,26 @@ def check(
             "is the right volume mounted?",
             foreign=True,
         )
-    if set(registries) != set(file.registries):
+    if {_place(one) for one in registries} != {_place(one) for one in file.registries}:
         names = " and ".join(str(registry) for registry in file.registries) or "none"
         raise PlanProblem(f"the plan was made with the registry {visible(names)}", "is it the right one?", foreign=True)
+
+
+def check_answers(file: PlanFile, read: Iterable[RegistryIdentity]) -> None:
+    """Raises `PlanProblem` where behind the same name is another registry than the one that the plan was made with."""
+    then = {_place(one): one.answered for one in file.registries}
+    for one in read:
+        known = then.get(_place(one), "")
+        if known and one.answered and known != one.answered:
+            raise PlanProblem(
+                f"behind {visible(str(one))} is {visible(one.answered)} now; the plan was made with {visible(known)}",
+                "does the name lead to a copy?",
+                foreign=True,
+            )
+
+
+def _place(registry: RegistryIdentity) -> RegistryIdentity:
+    return replace(registry, answered="")
 
 
 # --- comparing ------------------------------------------------------------------------------------------------------

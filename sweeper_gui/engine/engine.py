@@ -291,6 +291,7 @@ class _Work:
 
         def work(ground: Ground, _: Job) -> object:
             rows = self._book.rows([candidate.name for candidate in request.plan.candidates])
+            snapshot = self._book.snapshot
             file = plan_file(
                 request.plan,
                 by=myself(),
@@ -298,7 +299,7 @@ class _Work:
                 ticket=request.ticket,
                 version=__version__,
                 volume=mark_of(ground),
-                registries=ground.registries,
+                registries=snapshot.identities if snapshot is not None else ground.registries,
                 policy=ground.policy,
                 set_aside_only=self._settings.sweep.remove == "set-aside",
                 sessions={row.name: row.session for row in rows},

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from sweeper_gui.core.plan import Order, Plan, Request, in_order, make_plan, reserves
-from sweeper_gui.core.proposal import PlanFile, as_planned
+from sweeper_gui.core.proposal import PlanFile, as_planned, check_answers
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.verdict import Status, Verdict, judge
 from sweeper_gui.engine.book import Book
@@ -40,12 +40,14 @@ def prepare(ground: Ground, book: Book, scan: Scan, request: Request) -> Plan:
 def prepare_proposed(ground: Ground, book: Book, scan: Scan, file: PlanFile) -> Plan:
     """What is still as a plan file says, on evidence gathered now: what may be an orphan is measured anew.
 
-    Raises `VolumeError`.
+    Raises `VolumeError`, and `PlanProblem` where the registry is another one.
     """
     if not book.listed:
         scan.run(sizes=False, only_new=False)
     else:
         scan.look_again(file.names, registry_older_than=0.0)
+    if book.snapshot is not None:
+        check_answers(file, book.snapshot.identities)
     scan.measure([row for row in book.rows(file.names) if row.status in _MAY_BE_ORPHANS], only_new=False)
     set_aside_only = ground.settings.sweep.remove == "set-aside"
     return as_planned(file, book.rows(), ground.policy, set_aside_only=set_aside_only)

@@ -109,7 +109,7 @@ def outcome_reason(outcome: Outcome) -> str:
 def report_text(report: Report, doing: str) -> str:
     """The whole report as plain text."""
     lines = [headline(report, doing), counts(report), totals(report, doing)]
-    lines += [line for line in (shown(report.problem), whereabouts(report)) if line]
+    lines += [line for line in (shown(report.problem), whereabouts(report), *map(shown, report.notes)) if line]
     lines.append("")
     for outcome in report.outcomes:
         reason = outcome_reason(outcome)

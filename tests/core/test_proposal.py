@@ -14,7 +14,17 @@ from msgspec.structs import replace
 from sweeper_gui.core.audit import Who
 from sweeper_gui.core.plan import Plan, Request, make_plan
 from sweeper_gui.core.policy import Policy, Treatment
-from sweeper_gui.core.proposal import PlanFile, PlanProblem, VolumeMark, as_planned, check, decoded, plan_file, within
+from sweeper_gui.core.proposal import (
+    PlanFile,
+    PlanProblem,
+    VolumeMark,
+    as_planned,
+    check,
+    check_answers,
+    decoded,
+    plan_file,
+    within,
+)
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.snapshot import RegistryIdentity, Session
 from sweeper_gui.core.usage import Usage
@@ -284,6 +294,16 @@ def test_a_plan_is_for_one_volume_one_registry_and_some_days(change: dict[str, A
         checked(proposed(row()), **change)
     assert raised.value.foreign is foreign
     assert raised.value.hint
+
+
+def test_behind_the_same_name_there_must_be_the_same_registry() -> None:
+    file = replace(proposed(row()), registries=(replace(REGISTRY, answered="system 7"),))
+    checked(file)
+    check_answers(file, (replace(REGISTRY, answered="system 7"),))
+    check_answers(file, (REGISTRY,))  # one that could not be read says nothing, and makes everything unknown
+    with pytest.raises(PlanProblem, match="is system 8 now; the plan was made with system 7") as raised:
+        check_answers(file, (replace(REGISTRY, answered="system 8"),))
+    assert raised.value.foreign
 
 
 def test_a_volume_that_has_got_its_control_directory_since_is_still_the_one() -> None:

@@ -1,33 +1,26 @@
 """Telling a syslog daemon and journald: what arrives, what can't be smuggled in, and that nothing waits for them."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from sweeper_gui.core.audit import Proposal, Who
+from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Ending, Result
-from sweeper_gui.core.policy import Treatment
 from sweeper_gui.sweep import evidence as evidence_module
 from sweeper_gui.sweep import forward
 from sweeper_gui.sweep.forward import Forwarder, connection_problem, in_one_line, socket_of
-from sweeper_gui.sweep.log import Begun, Closed, Ended, Intent, Name, SetAside
+from sweeper_gui.sweep.log import Closed, Ended, Name, SetAside
+from tests.support.telling import BEGUN, EVIL, INTENT
 from tests.sweep.rig import Rig, results
-
-EVIL = b'a\nSweeper: all is well\x00\x1b[2J\xe2\x80\xae\xff="x'
-WHO = Who("root", "bastion", 7, "sue")
-BEGUN = Begun(
-    1.0, "sweep", "s1", WHO, "/mnt", "sqlite", {}, 0.0, "OPS-1", Proposal(Who("amelie", "laptop", 3), 2.0, "d")
-)
-INTENT = Intent(
-    1.0, 0, Name.of(EVIL), "id", 1, 2, 3, 10**30, 4096, 5, Treatment.REMOVE, "evil\nreason", ("unexplained",), 1e30
-)
 
 
 class Daemon:
@@ -323,6 +316,44 @@ def test_a_real_syslog_daemon_that_is_stopped_holds_nothing_up(
     report = filled.sweep(filled.plan("gone-0", "gone-1", "gone-2"))
     assert set(results(report).values()) == {"removed"}
     assert "could not be forwarded" in report.notes[0]
+
+
+#: In a mount namespace of its own, so that the host's journal is left alone.
+_JOURNALD = """
+set -e
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/journal /run/log/journal
+cp "$1" /run/machine-id
+mount --bind /run/machine-id /etc/machine-id
+/lib/systemd/systemd-journald &
+trap 'kill $!; wait $! || true' EXIT
+wait_for() { tries=0; until "$@"; do tries=$((tries + 1)); [ $tries -lt 600 ]; sleep 0.05; done; }
+wait_for test -S /run/systemd/journal/socket
+"$2" -m tests.support.telling
+journal() { journalctl --quiet --no-pager --directory /run/log/journal --output json SYSLOG_IDENTIFIER=sweeper; }
+ended() { journal | grep -q '"SWEEPER_EVENT":"end"'; }
+wait_for ended
+journal
+"""
+
+
+def test_the_real_journald_keeps_every_field(tmp_path: Path) -> None:
+    machine_id = tmp_path / "machine-id"
+    machine_id.write_text("3d1219c7c4c5404aaa1f6d2a48adfda4\n", encoding="ascii")
+    ended = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", _JOURNALD, "sh", machine_id, sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    kept = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    assert [entry["SWEEPER_EVENT"] for entry in kept] == ["begun", "setting-aside", "end"], ended
+    assert {entry["SWEEPER_TICKET"] for entry in kept} == {"OPS-1"}
+    assert kept[1]["SWEEPER_WORKSPACE"] == visible(EVIL)
+    assert kept[1]["SWEEPER_REASON"] == "evil\\x0areason"
+    assert [entry["PRIORITY"] for entry in kept] == ["6", "6", "4"]
+    assert kept[0]["_UID"] == "0"  # who sent it is the kernel's word, not ours
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from sweeper_gui.ui.dialogs.text_table import TextModel, TextRow
 from sweeper_gui.ui.dialogs.trash import TrashDialog
 from sweeper_gui.ui.plan_choice import all_set_aside, doubtful_removed, kept_back, removable
 from sweeper_gui.ui.prompts import Confirmed, Question, QuitChoice, ReportView, SweepQuestion, TrashAct
+from sweeper_gui.ui.report_words import report_text
 from sweeper_gui.ui.theme import Look
 from tests.ui.conftest import delete_now, until
 from tests.ui.rows import DAY, NOW, POLICY, live, orphan
@@ -328,6 +329,13 @@ def test_a_report_that_was_stopped_says_why(look: Look, parent: QWidget) -> None
     dialog.open()
     assert "the registry can't be trusted: timed out" in texts(dialog)
     assert "From the log." in texts(dialog)
+
+
+def test_what_was_not_forwarded_is_told_in_the_report(look: Look, parent: QWidget) -> None:
+    report = Report("s", (), notes=("2 of 9 messages could not be forwarded",))
+    dialog = ReportDialog(ReportView(report, "Sweep"), look, parent)
+    assert "2 of 9 messages could not be forwarded" in texts(dialog)
+    assert "2 of 9 messages could not be forwarded" in report_text(report, "Sweep")
 
 
 def test_the_trash_offers_what_is_possible_for_what_is_marked(look: Look, parent: QWidget) -> None:

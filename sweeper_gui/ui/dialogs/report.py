@@ -38,7 +38,12 @@ class ReportDialog(BaseDialog):
         self._view = view
         self.body.addWidget(PlainLabel(counts(report).capitalize(), name="Strong", wrap=True))
         self.body.addWidget(PlainLabel(totals(report, view.doing), name="Muted", wrap=True))
-        for text, name in ((report.problem, "DangerText"), (whereabouts(report), ""), (view.note, "Muted")):
+        for text, name in (
+            (report.problem, "DangerText"),
+            (whereabouts(report), ""),
+            (view.note, "Muted"),
+            *((note, "WarningText") for note in report.notes),
+        ):
             if text:
                 self.body.addWidget(PlainLabel(text, name=name, wrap=True))
         self.model = TextModel(_TITLES, rows_of(report), look, self, right={2, 3})
