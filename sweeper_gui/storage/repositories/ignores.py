@@ -31,10 +31,10 @@ class Ignores:
         """Whether an untracked entry is ignored whose directory is not. The innermost file that says so decides."""
         level: Ignores | None = self
         while level is not None:
-            check()
             inner = directory[len(level.base) :].lstrip(b"/")
             parts = (*inner.split(b"/"), name) if inner else (name,)
             for pattern in level.patterns:
+                check()
                 if (is_directory or not pattern.only_directories) and pattern.matches(parts):
                     return not pattern.negated
             level = level.outer
@@ -59,7 +59,8 @@ class Pattern:
         try:
             steps = [
                 None if part == _ANY_DEPTH and not anywhere else re.compile(_expression(part), re.DOTALL)
-                for part in parts
+                for part, before in zip(parts, [b"", *parts], strict=False)
+                if anywhere or part != _ANY_DEPTH or part != before  # two of them in a row say no more than one
             ]
         except (MalformedPattern, re.error):
             return None
