@@ -41,6 +41,10 @@ _SWEEP_ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{6}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 #: A parent may be one that we can pass through and not read.
 _PARENT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PROBE = b"probe-"
+_PROBE_DIRECTORY = b".sweeper-probe"
+#: Files that live for a moment only: what is there of them with the lock held was left by a run that died.
+_MOMENTARY = re.compile(rb"(probe|binding)-[0-9a-f]{16}")
 _RESERVE = b"reserve"
 _RESERVED_BYTES = 256 * 1024
 
@@ -244,7 +248,7 @@ class Control(Opened):
         return self._even_if_full(self._probe)
 
     def _probe(self) -> Probe:
-        name = b"probe-" + secrets.token_hex(8).encode()
+        name = _PROBE + secrets.token_hex(8).encode()
         with _words(f"nothing can be written to the control directory {visible(self.path)}"):
             host_clock = time.time()
             descriptor = os.open(
@@ -256,7 +260,8 @@ class Control(Opened):
                 status = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
-                os.unlink(name, dir_fd=self.descriptor)
+                with contextlib.suppress(FileNotFoundError):  # another run took it for one that was left behind
+                    os.unlink(name, dir_fd=self.descriptor)
         return Probe(status.st_ctime_ns / 1e9, host_clock, status.st_uid, status.st_gid)
 
     def probe_rename(self, volume: Volume, parent: int, trash: int) -> None:
@@ -267,7 +272,7 @@ class Control(Opened):
         self._even_if_full(lambda: self._probe_rename(volume, parent, trash))
 
     def _probe_rename(self, volume: Volume, parent: int, trash: int) -> None:
-        name = b".sweeper-probe"
+        name = _PROBE_DIRECTORY
         with _words(f"directories of {volume.shown} can't be moved to the trash {visible(self.path)}"):
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(name, dir_fd=parent)
@@ -285,6 +290,22 @@ class Control(Opened):
                 files.rename_exclusively(name, trash, name, parent)
                 raise OSError(errno.EEXIST, "somebody exchanges directories there")
             os.rmdir(name, dir_fd=trash)
+
+    def clear_up(self) -> None:
+        """Removes what runs that died were about to remove at once. Call with the lock held. Raises OSError."""
+        descriptor = files.reopen(self.descriptor)
+        try:
+            for name in filter(_MOMENTARY.fullmatch, map(os.fsencode, os.listdir(descriptor))):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def clear_probe(trash: int) -> None:
+        """Removes the empty directory that a run that died had renamed into its trash. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(_PROBE_DIRECTORY, dir_fd=trash)
 
     def _make(self, name: bytes) -> bool:
         return _make(name, self.descriptor, self.group)

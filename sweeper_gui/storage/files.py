@@ -262,6 +262,17 @@ def move(source: bytes, source_parent: int, target: bytes, target_parent: int, i
             raise
 
 
+def set_mode(name: bytes, parent: int, mode: int, inode: int) -> None:
+    """Changes the mode of this very directory, never of what a link leads to or of what has taken its name."""
+    descriptor = open_directory(name, parent)
+    try:
+        if os.fstat(descriptor).st_ino != inode:
+            raise FileNotFoundError(errno.ENOENT, "another directory has taken the name", name)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
 def settle(descriptor: int) -> None:
     """Has what was renamed into or out of an open directory on the disk when it returns.
 

@@ -22,6 +22,7 @@ from sweeper_gui.sweep.clock import since_boot
 from sweeper_gui.sweep.evidence import Evidence
 from sweeper_gui.sweep.forward import Forwarder, socket_of
 from sweeper_gui.sweep.ground import Ground
+from sweeper_gui.sweep.leftovers import clear_up
 from sweeper_gui.sweep.log import Begun, Closed, Ended, Log, LogError, Record, myself
 from sweeper_gui.sweep.trash import ids_in_trash
 from sweeper_gui.sweep.users import TrashUsers
@@ -214,6 +215,7 @@ def _prepared(
                 proposal=mandate.proposal,
             )
         )
+        clear_up(control, ground, sweep)
         control.keep_reserve()
         return site
     except OSError as error:

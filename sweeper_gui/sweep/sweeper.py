@@ -22,7 +22,7 @@ from sweeper_gui.sweep.progress import Progress, ending_of
 from sweeper_gui.sweep.recheck import difference, judge_set_aside, measured_anew, recheck
 from sweeper_gui.sweep.removal import Removals
 from sweeper_gui.sweep.site import Site, listed_ids, open_site
-from sweeper_gui.sweep.tree import Tree, immovable_mode, intended_identity, put_back, set_mode
+from sweeper_gui.sweep.tree import Tree, immovable_mode, intended_identity, put_back
 from sweeper_gui.sweep.words import words_of
 
 #: At most so many workspaces are set aside before the registry is asked again.
@@ -266,12 +266,12 @@ class _Sweep:
                 if mode is None:
                     raise
                 self._site.write(msgspec.structs.replace(tree.intent, mode=mode))
-                set_mode(tree.basename, parent, mode | 0o700, inode)
+                files.set_mode(tree.basename, parent, mode | 0o700, inode)
                 tree.mode = mode
                 try:
                     files.move(tree.basename, parent, tree.entry, whole, inode)
                 except OSError:
-                    set_mode(tree.basename, parent, mode, inode)
+                    files.set_mode(tree.basename, parent, mode, inode)
                     raise
 
     def _look_at(self, tree: Tree) -> str:

@@ -141,7 +141,7 @@ def _old_mode(tree: Tree, parent: int) -> str:
     if tree.mode is None or tree.mode & stat.S_IWUSR:
         return ""
     try:
-        set_mode(tree.basename, parent, tree.mode, tree.identity.inode)
+        files.set_mode(tree.basename, parent, tree.mode, tree.identity.inode)
     except OSError as error:
         return f"; its mode was {tree.mode:04o} and could not be set again: {words_of(error)}"
     return ""
@@ -155,14 +155,3 @@ def immovable_mode(name: bytes, parent: int, uid: int) -> int | None:
     status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     mode = stat.S_IMODE(status.st_mode)
     return mode if status.st_uid == uid and not mode & stat.S_IWUSR else None
-
-
-def set_mode(name: bytes, parent: int, mode: int, inode: int) -> None:
-    """Changes the mode of this very directory, never of what a link leads to or of what has taken its name."""
-    descriptor = files.open_directory(name, parent)
-    try:
-        if os.fstat(descriptor).st_ino != inode:
-            raise FileNotFoundError(2, "another directory has taken the name", name)
-        os.fchmod(descriptor, mode)
-    finally:
-        os.close(descriptor)
