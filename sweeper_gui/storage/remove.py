@@ -313,7 +313,7 @@ class _Removing:
         name, parent = self._tree.name, self._tree.parent_fd
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         gauge.done(Kind.READ)
-        if (status.st_dev, status.st_ino) != (self._tree.device, top.inode):
+        if (status.st_dev, status.st_ino) != self._tree.top:
             raise TreeChanged(f"{visible(name)} is another directory than before")
         error = self._rmdir(name, parent, None, gauge)
         if error is not None:

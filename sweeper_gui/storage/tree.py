@@ -52,10 +52,12 @@ class Tree:
     With `asks_server` the server is asked for everything that is looked at, whatever this host knows.
     """
 
-    __slots__ = ("_home", "asks_server", "device", "name", "parent_fd")
+    __slots__ = ("_home", "asks_server", "device", "name", "parent_fd", "top")
 
     def __init__(self, parent_fd: int, name: bytes, *, asks_server: bool = False) -> None:
         self.device = -1
+        #: (device, inode) of the top, once it has been opened
+        self.top = (-1, -1)
         self.asks_server = asks_server
         self.moved(parent_fd, name)
 
@@ -76,11 +78,13 @@ class Tree:
 class Node:
     """One directory. Its name is one component; the top's is empty."""
 
-    __slots__ = ("handle", "inode", "name", "parent", "tree")
+    __slots__ = ("depth", "handle", "inode", "name", "parent", "tree")
 
     def __init__(self, tree: Tree, parent: "Node | None", name: bytes, inode: int) -> None:
         self.tree = tree
         self.parent = parent
+        #: levels below the top
+        self.depth: int = parent.depth + 1 if parent is not None else 0
         self.name = name
         self.inode = inode
         #: its open descriptor, which belongs to the cache
@@ -92,14 +96,9 @@ class Node:
         A process that had been at work in a tree can move a part of it elsewhere, into a live workspace, and an open
         descriptor goes along. Only moves on this host are seen at once.
         """
-        depth = 0
-        top = self
-        while top.parent is not None:
-            depth += 1
-            top = top.parent
         return (
-            files.identity_above(descriptor, depth) == (self.tree.device, top.inode)
-            and files.identity_above(descriptor, depth + 1) == self.tree.home
+            files.identity_above(descriptor, self.depth) == self.tree.top
+            and files.identity_above(descriptor, self.depth + 1) == self.tree.home
         )
 
     def path(self, entry: bytes = b"") -> bytes:
@@ -150,6 +149,7 @@ class DescriptorCache:
         descriptor = files.open_directory(tree.name, tree.parent_fd)
         status = _status(descriptor)
         tree.device = status.st_dev
+        tree.top = (status.st_dev, status.st_ino)
         node = make(status)
         self._unpin(self._adopt(node, descriptor))
         if tree.asks_server and not files.is_listed_as(status.st_ino, tree.name, tree.parent_fd):

@@ -16,6 +16,7 @@ from sweeper_gui.storage import files, remove
 from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.remove import Counters, Removal
+from tests.support.mounts import tmpfs
 from tests.support.removals import (
     Awaited,
     discovered,
@@ -134,24 +135,27 @@ def test_empty_directories_are_not_removed_from_where_they_were_moved_to(
 
 @pytest.mark.parametrize("depth", [1, 2, 1_299, 1_300, 1_301, 3_000])
 def test_place_is_known_at_any_depth(pool: WorkPool, tmp_path: Path, depth: int) -> None:
-    make_deep_tree(tmp_path / "top", depth)
-    discovery = discovered(pool, tmp_path / "top")
-    node = discovery.top
-    assert node is not None
-    while node.children:
-        node = node.children[0]
-    with opened(tmp_path) as parent:
-        node.tree.moved(parent, b"top")
-        with pool.descriptors.pinned(node) as descriptor:
-            assert node.is_in_place(descriptor)
-            assert files.identity_above(descriptor, depth + 1) == files.identity_above(parent, 0)
-            (tmp_path / "away").mkdir()
-            (tmp_path / "top" / "level").rename(tmp_path / "away" / "level")
-            (tmp_path / "away").rename(tmp_path / "live")
-            (tmp_path / "live" / "level").rename(tmp_path / "level")
-            assert not node.is_in_place(descriptor)
-    pool.descriptors.forget(node.tree)
-    discovered_and_removed(pool, tmp_path / "level")
+    with tmpfs(tmp_path / "volume") as volume:  # which goes as a whole, however the test ends
+        make_deep_tree(volume / "top", depth)
+        node = discovered(pool, volume / "top").top
+        assert node is not None
+        while node.children:
+            node = node.children[0]
+        with opened(volume) as parent:
+            node.tree.moved(parent, b"top")
+            with pool.descriptors.pinned(node) as descriptor:
+                assert node.is_in_place(descriptor)
+                assert files.identity_above(descriptor, depth + 1) == files.identity_above(parent, 0)
+                (volume / "live").mkdir()
+                (volume / "top" / "level").rename(volume / "live" / "level")
+                assert not node.is_in_place(descriptor)
+                (volume / "live" / "level").rename(volume / "level")
+                assert not node.is_in_place(descriptor)
+                (volume / "level").rename(volume / "top" / "level")
+                assert node.is_in_place(descriptor)
+                (volume / "top").rename(volume / "live" / "top")
+                assert not node.is_in_place(descriptor)
+        pool.descriptors.forget(node.tree)
 
 
 def test_place_is_known_without_asking_the_volume(pool: WorkPool, tmp_path: Path) -> None:
