@@ -189,6 +189,8 @@ def plan(run: Invocation, options: SweepOptions, out: str, force: bool) -> Code:
     if options.ticket:
         _check_ticket(settings, options.ticket)
     path = "" if out == "-" else os.path.abspath(out)
+    if path and not force and os.path.lexists(path):  # told before anybody waits; the engine looks too
+        raise Refusal(Code.USAGE, f"{path} exists already", "Give another name, or --force.")
     with run.session(settings) as session:
         made = session.run(messages.Prepare(_sweep_request(options, settings)), messages.Planned).plan
         if session.cancelled:

@@ -29,6 +29,11 @@ class Who(msgspec.Struct, frozen=True):
         """Whom to ask: the one who logged in, else the user behind sudo, else the login."""
         return self.audit_user or self.sudo_user or self.login
 
+    @property
+    def vouched(self) -> str:
+        """Who it is, as far as only root could have said otherwise: sudo's variable counts where root has it."""
+        return self.audit_user or (self.sudo_user if self.login == "root" else "") or self.login
+
     def __str__(self) -> str:
         return f"{self.person} (as {self.login})" if self.person != self.login else self.login
 

@@ -110,7 +110,7 @@ class _Work:
         self._clock_skew: float | None = None
         self._sampler: SweepSampler | None = None
         self._reserved: frozenset[bytes] = frozenset()
-        #: the plan files that were opened, by their digest, as they may be swept
+        #: the plan file that was opened last, by its digest, as it may be swept
         self._opened: dict[str, m.Planned] = {}
         self._volume: News[m.VolumeState] = News()
         self._registry: News[m.RegistryState] = News()
@@ -264,7 +264,8 @@ class _Work:
             max_age = self._settings.sweep.plan_max_age
             check(file, now=time.time(), max_age=max_age, volume=mark_of(ground), registries=ground.registries)
             plan = prepare_proposed(ground, self._book, scan, file)
-            self._opened[file.digest] = planned = m.Planned(plan, file.proposal)
+            planned = m.Planned(plan, file.proposal)
+            self._opened = {file.digest: planned}
             return planned
 
         return self._plan(make)
@@ -383,8 +384,8 @@ class _Work:
         if opened is None or opened.proposal is None:
             words = "only a plan that somebody else has proposed is swept here (two_persons)"
             return m.Failure("usage", words, "save it as a plan, and let somebody else sweep that")
-        if opened.proposal.by.person == myself().person:
-            words = f"{opened.proposal.by.person} has proposed this plan, and so may not sweep it (two_persons)"
+        if opened.proposal.by.vouched == myself().vouched:
+            words = f"{opened.proposal.by.vouched} has proposed this plan, and so may not sweep it (two_persons)"
             return m.Failure("usage", words, "let somebody else sweep it")
         return None
 

@@ -39,6 +39,12 @@ def test_who_logged_in_comes_before_sudo_and_the_login() -> None:
     assert str(Who("root", "h", 1, "forged", "sue")) == "sue (as root)"
 
 
+def test_whoever_sets_a_variable_is_not_another_person_by_that() -> None:
+    assert Who("sue", "h", 1, "forged").vouched == "sue"
+    assert Who("root", "h", 1, "sue").vouched == "sue"
+    assert Who("svc", "h", 1, "forged", "sue").vouched == "sue"
+
+
 SOMEBODY = Who("a", "h", 1)
 
 

@@ -96,8 +96,9 @@ def test_evidence_is_never_sought_outside_the_logs(filled: Rig, tmp_path: Path) 
     filled.sweep(filled.plan("gone-0", set_aside=True))
     log = log_of(filled)
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    shutil.copy(log, elsewhere / "log.jsonl")
+    elsewhere.mkdir(mode=0o700)
+    forge(elsewhere / "log.jsonl", records_of(log))  # sealed for the name that it is read by
+    (elsewhere / "log.jsonl").chmod(0o600)
     planted = {"type": "removing", "at": 1.0, "number": 0, "name": {"text": "gone-0"}, "entries": 1}
     sources = (str(elsewhere), "../../elsewhere", "..", "")
     forge(log, [*records_of(log), *({**planted, "source": source} for source in sources)])
