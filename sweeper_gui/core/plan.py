@@ -80,6 +80,15 @@ class Plan(msgspec.Struct, frozen=True):
         aside = (msgspec.structs.replace(one, treatment=Treatment.SET_ASIDE) for one in self.candidates)
         return msgspec.structs.replace(self, candidates=tuple(aside))
 
+    def oversteps(self, candidate: Candidate, policy: Policy) -> bool:
+        """Whether it would remove what it may only set aside. One that `make_plan` made never does; a message may.
+
+        Doubts are passed over by the policy or by a person who gave the name, and never with an empty registry.
+        """
+        if candidate.treatment is not Treatment.REMOVE:
+            return False
+        return self.allow_empty or not (self.explicit or candidate.verdict.treatment(policy) is Treatment.REMOVE)
+
     @property
     def digest(self) -> str:
         """A hash of everything that a confirmation shows: what was confirmed is this and nothing else."""

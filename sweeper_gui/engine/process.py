@@ -220,6 +220,8 @@ class EngineProcess:
                 return _replies.decode(frame)
             except (OSError, ValueError, BadFrame) as error:
                 raise EngineGone(self._farewell()) from error
+            except (msgspec.MsgspecError, RecursionError) as error:
+                raise EngineGone(f"the engine's answer is none of this protocol: {legible(str(error))}") from error
 
     def _farewell(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):

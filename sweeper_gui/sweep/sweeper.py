@@ -39,7 +39,7 @@ def run_sweep(
     Raises `VolumeError`, `LockHeld` or `Untrusted` where the preflight fails: nothing has been touched then. Later
     trouble ends the sweep and is told in the report.
     """
-    with open_site(ground, "sweep", options, allow_empty=plan.allow_empty, mandate=mandate) as site:
+    with open_site(ground, "sweep", options, allow_empty=plan.allow_empty and plan.explicit, mandate=mandate) as site:
         return _Sweep(site, plan, progress).run()
 
 
@@ -48,7 +48,7 @@ def rehearse(ground: Ground, plan: Plan, progress: Progress) -> Report:
     started = time.monotonic()
     progress.step = "checking"
     ground.volume.check_unchanged()
-    evidence = Evidence(ground, listed_ids(ground), allow_empty=plan.allow_empty)
+    evidence = Evidence(ground, listed_ids(ground), allow_empty=plan.allow_empty and plan.explicit)
     snapshot, facts = evidence.fresh_snapshot(), ground.facts()
     progress.ended(_refusals(plan))
     share = _Share(plan)
@@ -56,7 +56,7 @@ def rehearse(ground: Ground, plan: Plan, progress: Progress) -> Report:
         if ground.cancel.is_set():
             break
         if share.fits(candidate):
-            problem = recheck(evidence, candidate, snapshot, facts)
+            problem = _overstepped(plan, candidate, ground) or recheck(evidence, candidate, snapshot, facts)
             if not problem:
                 share.take(candidate)
             progress.ended([Outcome(candidate.name, Result.SKIPPED, problem or _would(candidate))])
@@ -64,6 +64,10 @@ def rehearse(ground: Ground, plan: Plan, progress: Progress) -> Report:
     seconds = round(time.monotonic() - started, 3)
     outcomes = tuple(progress.all_outcomes())
     return Report("", outcomes, ending, remaining_orphans=plan.remaining_orphans, seconds=seconds, dry_run=True)
+
+
+def _overstepped(plan: Plan, candidate: Candidate, ground: Ground) -> str:
+    return "it may only be set aside: make the plan again" if plan.oversteps(candidate, ground.policy) else ""
 
 
 def _would(candidate: Candidate) -> str:
@@ -222,7 +226,8 @@ class _Sweep:
         for candidate in batch:
             if self._cancel.is_set():
                 return []
-            problem = recheck(self._evidence, candidate, snapshot, facts)
+            problem = _overstepped(self._plan, candidate, self._ground)
+            problem = problem or recheck(self._evidence, candidate, snapshot, facts)
             if problem:
                 self._no_orphans += 1
                 self._skip(candidate, problem)
