@@ -39,7 +39,7 @@ def read_binding(control: Control) -> Binding | None:
         raise _unreadable(control, error.strerror or str(error)) from error
     try:
         return msgspec.json.decode(os.read(descriptor, _MAX_SIZE), type=Binding)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise _unreadable(control, str(error)) from error
     finally:
         os.close(descriptor)
