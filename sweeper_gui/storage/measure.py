@@ -114,8 +114,8 @@ class _Measuring(Walk[Directory]):
 
     def node(self, parent: Directory | None, name: bytes, inode: int, size: int) -> Directory:  # noqa: ARG002 - the attributes count it
         found = Directory(self.tree, parent, name, inode)
-        if parent is not None:
-            self._survey.below(parent, found)
+        if parent is not None and parent.part is not None:
+            self._survey.below(parent, parent.part, found)
         return found
 
     def take(self, node: Directory, tally: Tally, children: list[Directory]) -> None:
@@ -134,7 +134,8 @@ class _Measuring(Walk[Directory]):
         self._survey.enter(node, descriptor, entries, whole=whole)
 
     def seen(self, node: Directory, entries: Sequence[Entry]) -> None:
-        self._survey.seen(node, entries)
+        if node.part is not None:
+            self._survey.seen(node, node.part, entries)
 
     def further(self) -> Sequence[Step]:
         return self._survey.jobs()

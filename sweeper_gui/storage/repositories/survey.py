@@ -79,16 +79,13 @@ class Survey:
         if names >= _BARE:
             self._meet(node.path())
 
-    def below(self, node: Directory, child: Directory) -> None:
-        """A directory was found in another one."""
-        if node.part is not None:
-            part = node.part
-            self._guarded(node, lambda: setattr(child, "part", part.below(child.name)))
+    def below(self, node: Directory, part: Part, child: Directory) -> None:
+        """A directory was found in a part of a work tree."""
+        self._guarded(node, lambda: setattr(child, "part", part.below(child.name)))
 
-    def seen(self, node: Directory, entries: Sequence[Entry]) -> None:
-        """The attributes of some entries have been read."""
-        if node.part is not None:
-            self._guarded(node, partial(node.part.compare, node, entries))
+    def seen(self, node: Directory, part: Part, entries: Sequence[Entry]) -> None:
+        """The attributes of some entries in a part of a work tree have been read."""
+        self._guarded(node, partial(part.compare, node, entries))
 
     def listed(self, node: Directory) -> None:
         """A directory has been read to its end."""
