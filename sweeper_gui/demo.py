@@ -113,6 +113,7 @@ def _make(demo: Demo) -> tuple[list[Path], Path]:
     demo.root.mkdir()
     # The orphans first: the others are made while they come of age.
     _make_workspaces(demo.root, [*deleted, *unexplained], chance)
+    _make_unsaved(demo.root / deleted[-1].name)
     of_age = time.monotonic() + MIN_AGE
     _make_workspaces(demo.root, [*kept, *live, used, *recent], chance)
     _make_foreign(demo.root)
@@ -163,6 +164,16 @@ def _make_large(path: Path, length: int) -> None:
     if length:
         with open(path, "wb") as file:
             os.posix_fallocate(file.fileno(), 0, length)
+
+
+def _make_unsaved(workspace: Path) -> None:
+    """Somebody has begun a repository in it and committed nothing yet. It is laid out as git does, which none needs."""
+    git = next(path for path in workspace.iterdir() if path.is_dir()) / ".git"
+    for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+        (git / folder).mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n", encoding="utf-8")
+    (git / "config").write_text("[core]\n\trepositoryformatversion = 0\n", encoding="utf-8")
+    (git.parent / ".gitignore").write_text("node_modules/\nbuild.tar\n", encoding="utf-8")
 
 
 def _make_foreign(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,7 +38,11 @@ def test_the_demo_has_a_workspace_of_every_kind_and_leaves_nothing() -> None:
     statuses = Counter(workspace["status"] for workspace in listing["workspaces"])
     assert statuses == {"foreign": 5, "protected": 2, "live": 14, "in-use": 1, "recent": 3, "orphan": 22}
     doubtful = [workspace for workspace in listing["workspaces"] if workspace["doubts"]]
-    assert len(doubtful) == 4
+    assert Counter(doubt for workspace in doubtful for doubt in workspace["doubts"]) == {
+        "unexplained": 4,
+        "unsaved-work": 1,
+    }
+    assert any(re.search(r"unsaved work: \S+ main: \d+ untracked files", workspace["reason"]) for workspace in doubtful)
     assert listing["registry"]["sessions_without_directory"] == 3
     entries = [workspace["entries"] for workspace in listing["workspaces"] if workspace["status"] == "live"]
     assert min(entries) > 50
