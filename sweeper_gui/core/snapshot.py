@@ -78,6 +78,13 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     unmatched_live: int = 0
 
     @property
+    def distrust(self) -> str:
+        """Why it can't be trusted and, where that is known, what to do about it; empty where it can be."""
+        hint = next((read.hint for read in self.reads if read.error), None)
+        words = self.problems[0] if self.problems else ""
+        return f"{words}: {hint}" if words and hint else words
+
+    @property
     def started_at(self) -> float:
         """When the oldest read began: nothing after this moment is sure to be in here."""
         return min((read.started_at for read in self.reads), default=0.0)
@@ -150,8 +157,10 @@ def examine(
     matched = directories & snapshot.sessions.keys()
     emptiness = []
     if snapshot.reads and not any(read.error for read in snapshot.reads):
-        if not snapshot.sessions:
-            emptiness.append("the registry is empty: it names no session at all")
+        # Each by itself: an empty answer is the commonest wrong one, and the others' sessions don't make it right.
+        empty = next((read.shown for read in snapshot.reads if not read.sessions), None)
+        if empty is not None:
+            emptiness.append(f"{empty} is empty, it names no session at all: is it the right registry?")
         elif directories and not matched:
             emptiness.append(
                 "none of the registry's ids matches a directory here: is it the right registry and pattern?"

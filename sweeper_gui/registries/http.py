@@ -3,8 +3,11 @@
 import logging
 import os
 import re
+import secrets
 import ssl
+import time
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,13 +28,17 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 #: A list that is paged more often than this is taken for one that never ends.
 MAX_PAGES = 10_000
-#: An answer that lay in a cache for longer than this, in seconds, may lack a session that lives.
-MAX_CACHE_AGE = 5
+#: An answer that is dated further back than this, in seconds, when it was asked for is an old one.
+MAX_DATE_LAG = 5.0
 _MAX_REDIRECTS = 5
 _MAX_TRIES = 3
 _MAX_TOKEN_BYTES = 1 << 16
 _TRANSIENT = frozenset({429, 502, 503, 504})
 _STALE_WARNINGS = ("110", "111", "112")
+#: What caches say when they did not ask the server: 'HIT', 'TCP_MEM_HIT', 'Hit from cloudfront', 'edge; hit; ttl=3'.
+_FROM_CACHE = re.compile(r"(?<![a-z])(?:hit|stale|updating)(?![a-z])", re.IGNORECASE)
+_NOT_TOLD_BY = frozenset({"cache-control", "x-cache-lookup"})  # what may be cached, and what lies there unused
+_ASK_ITSELF = "ask the server itself, not the cache before it"
 
 #: Where distributions keep the certificate authorities that their administrators trust: a bundled OpenSSL only knows
 #: the place where it was built.
@@ -67,7 +74,7 @@ def read_http(settings: RegistrySettings, attempt: Attempt) -> Sessions:
     token = _token(settings)
     attempt.hidden.add(token)
     with _client(url, token) as client:
-        return _Listing(client, settings.items, attempt).read(url.copy_with(userinfo=b""))
+        return _Listing(client, settings, attempt).read(url.copy_with(userinfo=b""))
 
 
 # --- the connection --------------------------------------------------------------------------------------------------
@@ -123,9 +130,10 @@ def _token_in(path: Path) -> str:
 class _Listing:
     """One walk over all pages of a list."""
 
-    def __init__(self, client: httpx.Client, items: str, attempt: Attempt) -> None:
+    def __init__(self, client: httpx.Client, settings: RegistrySettings, attempt: Attempt) -> None:
         self._client = client
-        self._items = items
+        self._items = settings.items
+        self._unique = settings.unique_parameter
         self._attempt = attempt
         self._gatherer = Gatherer()
 
@@ -153,7 +161,7 @@ class _Listing:
                 yield document, response
                 return
             yield document, response
-            url = _same_origin(start, response.url.join(following), "the next page")
+            url = self._plain(_same_origin(start, response.url.join(following), "the next page"))
             if url in seen:
                 raise RegistryError("links its pages in a circle", "check the paging of the API")
             if len(seen) >= MAX_PAGES:
@@ -165,11 +173,13 @@ class _Listing:
     def _get(self, url: httpx.URL) -> tuple[httpx.Response, bytes]:
         """The answer of status 200 with its whole body, over redirects within the origin."""
         for _ in range(_MAX_REDIRECTS):
+            asked_at = time.time()
             response, body = self._get_patiently(url)
             if response.next_request is None:
                 _check(response, body)
+                _refuse_old(response, asked_at)
                 return response, body
-            url = _same_origin(url, response.next_request.url, "a redirect")
+            url = self._plain(_same_origin(url, response.next_request.url, "a redirect"))
         raise RegistryError(f"redirects more than {_MAX_REDIRECTS} times")
 
     def _get_patiently(self, url: httpx.URL) -> tuple[httpx.Response, bytes]:
@@ -192,7 +202,7 @@ class _Listing:
 
     def _get_once(self, url: httpx.URL) -> tuple[httpx.Response, bytes]:
         body = bytearray()
-        with self._client.stream("GET", url, timeout=self._attempt.remaining()) as response:
+        with self._client.stream("GET", self._made_unique(url), timeout=self._attempt.remaining()) as response:
             for chunk in response.iter_bytes():
                 self._attempt.check()
                 body += chunk
@@ -201,6 +211,21 @@ class _Listing:
         if response.status_code in _TRANSIENT:
             raise _Transient(response, bytes(body))
         return response, bytes(body)
+
+    def _plain(self, url: httpx.URL) -> httpx.URL:
+        """Without our parameter, which servers repeat in their links."""
+        if not self._unique:
+            return url
+        ours = self._unique.encode() + b"="
+        rest = [part for part in url.query.split(b"&") if part and not part.startswith(ours)]
+        return url.copy_with(query=b"&".join(rest) or None)
+
+    def _made_unique(self, url: httpx.URL) -> httpx.URL:
+        """As nobody has asked before. Many caches neither heed 'no-cache' nor show that they answered."""
+        if not self._unique:
+            return url
+        ours = f"{self._unique}={secrets.token_hex(8)}".encode()
+        return url.copy_with(query=url.query + b"&" + ours if url.query else ours)
 
 
 class _Transient(Exception):
@@ -237,7 +262,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 def _check(response: httpx.Response, body: bytes) -> None:
-    """Raises `RegistryError` for everything but a fresh answer of status 200 in JSON."""
+    """Raises `RegistryError` for everything but an answer of status 200 in JSON."""
     status = response.status_code
     if status != 200:
         raise RegistryError(
@@ -249,14 +274,38 @@ def _check(response: httpx.Response, body: bytes) -> None:
             f"answered with {quoted(kind) or 'no content type'} instead of JSON",
             "is this a login page or a proxy's? Check the URL and the token",
         )
-    age = response.headers.get("Age", "0")
-    warnings = response.headers.get_list("Warning")
-    if not age.isdecimal() or int(age) > MAX_CACHE_AGE:
+
+
+def _refuse_old(response: httpx.Response, asked_at: float) -> None:
+    """Raises `RegistryError` where the answer may have been made before it was asked for."""
+    headers = response.headers
+    age = headers.get("Age", "0")
+    if age.strip("0"):  # the server itself sends none
+        raise RegistryError(f"answered from a cache, {quoted(age)} s old", _ASK_ITSELF)
+    if any(warning.lstrip().startswith(_STALE_WARNINGS) for warning in headers.get_list("Warning")):
+        raise RegistryError("answered with stale data from a cache", _ASK_ITSELF)
+    told = next((name for name, value in headers.multi_items() if _tells_of_cache(name, value)), None)
+    if told:
+        raise RegistryError(f"answered from a cache ({told}: {quoted(headers[told])})", _ASK_ITSELF)
+    lag = asked_at - _date(headers.get("Date", ""), asked_at)
+    if not lag <= MAX_DATE_LAG:
         raise RegistryError(
-            f"answered from a cache, {quoted(age)} s old", "ask the server itself, not the cache before it"
+            f"sent an answer that is dated {lag:.0f} s before it was asked for",
+            "a cache before the server answered, or a clock is wrong: compare the server's with this host's",
         )
-    if any(warning.lstrip().startswith(_STALE_WARNINGS) for warning in warnings):
-        raise RegistryError("answered with stale data from a cache", "ask the server itself, not the cache before it")
+
+
+def _tells_of_cache(name: str, value: str) -> bool:
+    name = name.lower()
+    return "cache" in name and name not in _NOT_TOLD_BY and _FROM_CACHE.search(value) is not None
+
+
+def _date(text: str, missing: float) -> float:
+    """The epoch seconds of a Date header; `missing` where there is none that can be read."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return missing
 
 
 def _excerpt(response: httpx.Response, body: bytes) -> str:
@@ -273,6 +322,8 @@ def _advice(status: int) -> str:
         return "check the URL of this registry"
     if status in (301, 302, 303, 307, 308):
         return "the redirect names no place"
+    if status in (400, 422):
+        return 'check the URL; for an API that refuses parameters it does not know set unique_parameter = ""'
     return "try again; else ask whoever runs the API" if status >= 429 else "check the URL of this registry"
 
 

@@ -1,12 +1,10 @@
 """A registry in a database: SQLite or PostgreSQL, through SQLAlchemy. Nothing is ever written."""
 
-import errno
 import math
 import os
 import socket
 import sqlite3
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,19 +20,15 @@ from sqlalchemy.pool import NullPool
 
 from sweeper_gui.registries.base import Attempt, RegistryError, quoted
 from sweeper_gui.registries.rows import Gatherer, Sessions, fields_of
+from sweeper_gui.registries.sqlite_files import NetworkCheck, trusted_files
 from sweeper_gui.settings.model import RegistrySettings, sql_dialect, sqlite_path
-from sweeper_gui.settings.opening import open_named
 
 _ROWS_AT_ONCE = 5_000
 #: After how many of SQLite's instructions the time is looked at: some milliseconds.
 _SQLITE_STEPS = 50_000
-_SQLITE_HEADER = b"SQLite format 3\0"
-_WAL_VERSION = 2
 _ALLOWED_IN_SQLITE = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 )
-
-NetworkCheck = Callable[[Path], str | None]
 
 
 def read_sql(settings: RegistrySettings, attempt: Attempt, network_file_system: NetworkCheck) -> Sessions:
@@ -49,8 +43,9 @@ def read_sql(settings: RegistrySettings, attempt: Attempt, network_file_system: 
             return _read_sqlite(settings, sqlite_path(source), attempt, network_file_system)
         return _read_postgresql(settings, attempt)
     except (SQLAlchemyError, sqlite3.Error, sqlite3.Warning, psycopg.Error, UnicodeDecodeError) as error:
-        attempt.check()  # stopping it causes errors as well
         cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        if not getattr(cause, "sqlite_errorname", "").startswith("SQLITE_BUSY"):  # its time was spent on waiting
+            attempt.check()  # stopping it causes errors as well
         raise _explained(cause, attempt) from None
 
 
@@ -84,46 +79,14 @@ def _explained(error: BaseException, attempt: Attempt) -> RegistryError:
 def _read_sqlite(
     settings: RegistrySettings, path: Path, attempt: Attempt, network_file_system: NetworkCheck
 ) -> Sessions:
-    _refuse_lagging_wal(path, network_file_system)
     engine = create_engine("sqlite://", creator=lambda: _open_sqlite(path, attempt), poolclass=NullPool)
-    with engine.connect() as connection:
+    with trusted_files(path, attempt, network_file_system), engine.connect() as connection:
         driver: Any = connection.connection.dbapi_connection
         # What the connection does for itself is done now; the user's query may only select.
         driver.set_authorizer(_only_selecting)
         sessions = _gathered(connection, settings.query, attempt)
     # A link may lead to another copy today.
     return msgspec.structs.replace(sessions, answered=f"the file {os.path.realpath(path)}")
-
-
-def _refuse_lagging_wal(path: Path, network_file_system: NetworkCheck) -> None:
-    """Raises `RegistryError` for what can't be a trusted database, before SQLite is asked."""
-    try:
-        with open_named(path) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise RegistryError("is not a regular file", "check the path of this registry")
-            header = file.read(100)
-        kind = network_file_system(path)
-    except OSError as error:
-        raise _unreadable(error) from None
-    if not header.startswith(_SQLITE_HEADER):
-        raise RegistryError(
-            "is empty" if not header else "is no SQLite database, or an encrypted one",
-            "check the path of this registry",
-        )
-    if kind is not None and _WAL_VERSION in header[18:20]:
-        # The index of the write-ahead log is shared memory, which other hosts don't share: commits would be missed.
-        raise RegistryError(
-            f"is in WAL mode on a network file system ({kind}): what other hosts wrote last can't be seen from here",
-            "read it on the host that writes it: exec:ssh HOST sqlite3 -readonly -json FILE 'SELECT …', or over HTTP",
-        )
-
-
-def _unreadable(error: OSError) -> RegistryError:
-    if error.errno == errno.ENOENT:
-        return RegistryError("does not exist", "check the path of this registry: a missing database is never created")
-    if error.errno == errno.EACCES:
-        return RegistryError("may not be read by this user", f"give uid {os.geteuid()} the right to read it")
-    return RegistryError(f"can't be read: {error.strerror}")
 
 
 def _open_sqlite(path: Path, attempt: Attempt) -> sqlite3.Connection:

@@ -241,6 +241,8 @@ class RegistrySettings(_Section):
     token_env: Text = ""
     items: Text = ""
     allow_replica: Switch = False
+    #: the URL parameter that is another one in each request, so that no cache has an answer; empty for none
+    unique_parameter: Text = "_"
     #: the source before its variables were filled in, where it had any; set by the loader, no key of the file
     written: SecretStr | None = None
 
@@ -303,6 +305,15 @@ class RegistrySettings(_Section):
         if allowed:
             _only_for(info, "sql")
         return allowed
+
+    @field_validator("unique_parameter")
+    @classmethod
+    def _check_unique_parameter(cls, name: str, info: ValidationInfo) -> str:
+        if name != "_":
+            _only_for(info, "http")
+        if not re.fullmatch(r"[A-Za-z0-9_.-]*", name):
+            raise ValueError("is not the name of a URL parameter")
+        return name
 
     @field_serializer("source", "written")
     def _write_source(self, source: SecretStr | None, info: SerializationInfo) -> object:

@@ -73,13 +73,13 @@ class Evidence:
                 self._began = since_boot()
                 self._last = self._read()
             if isinstance(self._last, Untrusted):
-                raise self._last
+                raise Untrusted(str(self._last))
             return self._last
 
     def _read(self) -> Snapshot | Untrusted:
         snapshot = self.ground.read_registry(self.directory_ids, self._control)
         if snapshot.problems and not (self.allow_empty and snapshot.only_empty):
-            return Untrusted(snapshot.problems[0])
+            return Untrusted(snapshot.distrust)
         if not snapshot.problems:
             self.ground.state.remember_live(snapshot.live_ids)
         return snapshot

@@ -83,7 +83,7 @@ def bind(ground: Ground) -> str:
     with open_site(ground, "bind", {}) as site:
         snapshot = ground.read_registry(site.evidence.directory_ids, accept=True)
         if snapshot.problems:
-            raise Untrusted(snapshot.problems[0])
+            raise Untrusted(snapshot.distrust)
         site.bind(snapshot, anew=True)
         ground.state.remember_live(snapshot.live_ids)
         site.report((), Ending.DONE)

@@ -9,7 +9,10 @@ from sweeper_gui.engine.host import Host
 from sweeper_gui.engine.local import LocalHost
 from sweeper_gui.engine.process import EngineProcess
 from tests.engine.driving import Driver, settings_of
+from tests.registries.conftest import http, postgres, staging, standby
 from tests.support.volume import FakeVolume
+
+__all__ = ["driver", "host", "http", "local", "postgres", "staging", "standby", "volume"]
 
 
 @pytest.fixture

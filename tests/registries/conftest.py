@@ -50,6 +50,16 @@ def standby(postgres: PostgreSQL) -> Iterator[PostgreSQL]:
     remove(directory)
 
 
+@pytest.fixture(scope="session")
+def staging() -> Iterator[PostgreSQL]:
+    """Another server, with the same table, role and password: what was cloned from a dump."""
+    directory = directory_for_server()
+    server = PostgreSQL.created(directory)
+    yield server
+    server.stop()
+    remove(directory)
+
+
 @pytest.fixture
 def http() -> Iterator[HttpServer]:
     """A server without encryption on this host."""

@@ -121,17 +121,21 @@ class PostgreSQL:
 
 
 class ServedVolume(FakeVolume):
-    """A volume whose registry is a table in a server: sessions that others left there are gone."""
+    """A volume whose registry is a table in a server: sessions that others left there are gone.
 
-    def __init__(self, directory: Path, server: PostgreSQL) -> None:
+    `port` is where the settings look for the server, a proxy's for instance.
+    """
+
+    def __init__(self, directory: Path, server: PostgreSQL, port: int | None = None) -> None:
         self._server = server
+        self._port = port or server.port
         super().__init__(directory)
         server.execute("DELETE FROM collab_session")
 
     @property
     def source(self) -> str:
         """The registry as the settings take it."""
-        return self._server.url()
+        return self._server.url().replace(f":{self._server.port}/", f":{self._port}/")
 
     def _execute(self, statement: str, *values: object) -> None:
         with psycopg.connect(self._server.url("admin", ADMIN_PASSWORD), autocommit=True) as connection:

@@ -1,6 +1,7 @@
 """Small real servers: HTTP with an answer for each path, and a proxy that breaks connections at will."""
 
 import json
+import re
 import select
 import socket
 import ssl
@@ -12,6 +13,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+#: The parameter that Sweeper adds so that no cache has an answer.
+_OURS = re.compile(r"[?&]_=[0-9a-f]{16}$")
 
 
 @dataclass
@@ -26,6 +30,8 @@ class Answer:
     missing: int = 0
     #: wait for this before the body is sent
     hold: threading.Event | None = None
+    #: send in chunks, and end in the middle of the last one
+    cut_chunk: bool = False
 
     @property
     def data(self) -> bytes:
@@ -38,7 +44,9 @@ class HttpServer:
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.answers: dict[str, Answer | Callable[[], Answer]] = {}
-        #: path and headers of each request
+        #: each path as it was asked for
+        self.paths: list[str] = []
+        #: each path without the parameter that makes it unique, and the headers
         self.requests: list[tuple[str, dict[str, str]]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False  # closing waits for them, so that none is left behind
@@ -72,15 +80,22 @@ class HttpServer:
             timeout = 10
 
             def do_GET(self) -> None:
-                served.requests.append((self.path, dict(self.headers.items())))
-                answer = served.answers.get(self.path, Answer({"detail": "no such path"}, 404))
+                path = _OURS.sub("", self.path)
+                served.requests.append((path, dict(self.headers.items())))
+                served.paths.append(self.path)
+                answer = served.answers.get(path, Answer({"detail": "no such path"}, 404))
                 self._send(answer() if callable(answer) else answer)
 
             def _send(self, answer: Answer) -> None:
-                self.send_response(answer.status)
+                self.send_response_only(answer.status)
+                if "Date" not in answer.headers:
+                    self.send_header("Date", self.date_time_string())
                 if answer.kind:
                     self.send_header("Content-Type", answer.kind)
-                self.send_header("Content-Length", str(len(answer.data) + answer.missing))
+                if answer.cut_chunk:
+                    self.send_header("Transfer-Encoding", "chunked")
+                else:
+                    self.send_header("Content-Length", str(len(answer.data) + answer.missing))
                 self.send_header("Connection", "close")
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
@@ -89,6 +104,7 @@ class HttpServer:
                 if answer.hold is not None:
                     answer.hold.wait(10)
                 try:
+                    self.wfile.write(f"{len(answer.data):x}\r\n".encode() if answer.cut_chunk else b"")
                     self.wfile.write(answer.data)
                 except OSError:
                     pass  # the client has left: some tests want it to
@@ -144,9 +160,10 @@ class Proxy:
     """
 
     def __init__(self, target: int, cut_after: int | None = None, freeze_after: int | None = None) -> None:
-        self._target = target
-        self._cut_after = cut_after
-        self._freeze_after = freeze_after
+        #: these may be changed meanwhile, for the connections that come then
+        self.target = target
+        self.cut_after = cut_after
+        self.freeze_after = freeze_after
         self._ending = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -175,17 +192,17 @@ class Proxy:
 
     def _pass_on(self, client: socket.socket) -> None:
         # A client that refuses a certificate, or a server that is ended, may reset instead of closing.
-        with client, suppress(ConnectionError), socket.create_connection(("127.0.0.1", self._target)) as server:
+        with client, suppress(ConnectionError), socket.create_connection(("127.0.0.1", self.target)) as server:
             through = 0
             while not self._ending.is_set():
-                frozen = self._freeze_after is not None and through >= self._freeze_after
+                frozen = self.freeze_after is not None and through >= self.freeze_after
                 for source in select.select([client, server], [], [], 0.02)[0] if not frozen else ():
                     data = source.recv(1 << 16)
                     if not data:
                         return
                     (server if source is client else client).sendall(data)
                     through += len(data) if source is server else 0
-                if self._cut_after is not None and through >= self._cut_after:
+                if self.cut_after is not None and through >= self.cut_after:
                     return
                 if frozen:
                     self._ending.wait(0.02)

@@ -137,11 +137,12 @@ class Mount:
         ("/ssh/db", "fuse.sshfs"),
         ("/disk/db", None),
         ("/over/db", "nfs4"),
+        ("/new/db", "newfs"),
     ],
 )
 def test_the_nearest_and_newest_mount_decides(monkeypatch, path, kind):
     table = [("/", "ext4"), ("/efs", "nfs4"), ("/efs/local", "ext4"), ("/ssh", "fuse.sshfs"), ("/disk", "fuseblk")]
-    table += [("/over", "ext4"), ("/over", "nfs4")]
+    table += [("/over", "ext4"), ("/over", "nfs4"), ("/new", "newfs")]
     monkeypatch.setattr("psutil.disk_partitions", lambda **_: [Mount(*entry) for entry in table])
     assert mounts.network_file_system(Path(path)) == kind
 

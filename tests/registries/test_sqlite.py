@@ -16,6 +16,7 @@ from sweeper_gui.registries import identity_of, read_all
 from sweeper_gui.settings import DEFAULT_QUERY
 from tests.registries.conftest import registry
 from tests.support.nobody import as_nobody
+from tests.support.slowfs import slow_volume
 
 TABLE = """
 CREATE TABLE collab_session (
@@ -88,7 +89,7 @@ def test_a_missing_file_is_not_created(read, tmp_path):
 
 
 def test_a_file_that_vanishes_after_the_first_look_is_not_created(tmp_path):
-    path = created(tmp_path / "collab.db")
+    path = created(tmp_path / "collab.db", "wal")
 
     def vanish(path: Path) -> str | None:
         path.unlink(missing_ok=True)
@@ -345,3 +346,50 @@ def test_more_sessions_than_fit_are_an_error(read, database, monkeypatch):
 def test_the_identity_is_the_file():
     identity = identity_of(registry("sqlite+pysqlite:////var/lib/a%20b.db"))
     assert identity == RegistryIdentity("sqlite", path="/var/lib/a b.db", query=DEFAULT_QUERY)
+
+
+def test_wal_on_a_mounted_network_file_system_is_refused(read, tmp_path):
+    path = created(tmp_path / "collab.db", "wal")
+    with slow_volume(tmp_path / "backing", tmp_path / "mounted"):
+        (tmp_path / "mounted" / "collab.db").write_bytes(path.read_bytes())
+        (tmp_path / "link.db").symlink_to(tmp_path / "mounted" / "collab.db")
+        for place in (tmp_path / "mounted" / "collab.db", tmp_path / "link.db"):
+            result = read(url(place))
+            assert "is in WAL mode on a network file system (fuse" in result.error
+            assert "exec:ssh" in result.hint
+
+
+LOCKER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
+try:
+    connection.execute("BEGIN EXCLUSIVE")
+except sqlite3.OperationalError:
+    print("locked")
+"""
+
+
+def test_one_read_does_not_take_the_lock_away_from_another(database):
+    """A process that closes a file gives back all its locks on it, and a writer could change pages under the other."""
+
+    def locked() -> bool:
+        return subprocess.run([sys.executable, "-c", LOCKER, database], capture_output=True, check=True).stdout != b""
+
+    first, second = threading.Event(), threading.Event()
+    one = "(SELECT 0 AS zero FROM collab_session LIMIT 1)"
+    endless = f"WITH RECURSIVE n(id) AS (SELECT 0 UNION ALL SELECT zero FROM n, {one}) SELECT id FROM n WHERE id < 0"
+    long = threading.Thread(
+        target=read_all, args=([registry(url(database), query=endless, timeout=60)],), kwargs={"cancel": first}
+    )
+    long.start()
+    while not locked():
+        time.sleep(0.01)
+    short = threading.Thread(target=read_all, args=([registry(url(database), timeout=60)],), kwargs={"cancel": second})
+    short.start()
+    short.join(1)  # it waits for its turn, and not for the end of the test
+    assert locked()
+    second.set()
+    short.join()
+    assert locked()
+    first.set()
+    long.join()

@@ -31,6 +31,8 @@ class FakeVolume:
         """Makes it, or takes the one that is there: another process's, say."""
         self.root = directory / "workspaces"
         self.database = database or directory / "collab.sqlite3"
+        #: further keys of the registry's settings, as they stand in the file
+        self.registry_keys: dict[str, str] = {}
         self.root.mkdir(parents=True, exist_ok=True)
         self._execute(_TABLE)
 
@@ -98,6 +100,7 @@ class FakeVolume:
                 f'root = "{self.root}"',
                 "[[registry]]",
                 f'source = "{self.source}"',
+                *(f"{key} = {value}" for key, value in self.registry_keys.items()),
                 "[policy]",
                 *lines,
                 "",
