@@ -157,7 +157,7 @@ class File(_Opened):
         """All of it. Raises `Unreadable` where that is more than `most` bytes, whatever the size said."""
         content = self.read(0, min(self.size, most) + 1)
         if len(content) > most:
-            raise Unreadable(f"{self._shown} is larger than {most >> 20} MiB")
+            raise Unreadable(f"{self._shown} is larger than {most >> 10:,} KiB")
         return content
 
 

@@ -11,6 +11,10 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.storage.repositories.access import Access, Folder, Unreadable
 
 _SMALL = 1 << 20
+#: The library takes seconds for a megabyte of settings, and can't be stopped meanwhile; no one has so many.
+_MAX_CONFIG = 1 << 18
+_MAX_PACKED_REFS = 1 << 24
+_MAX_LINE = 4_096
 _HEADS, _REMOTES, _STASH = b"refs/heads/", (b"refs/remotes/", b"refs/prefetch/"), b"refs/stash"
 _MAX_DEPTH = 64
 #: extensions that do not change what we read
@@ -64,7 +68,7 @@ _Values = list[tuple[bytes, bytes, bytes]]
 
 
 def _parsed(folder: Folder, name: bytes = b"config") -> _Values:
-    content = folder.read(name, _SMALL)
+    content = folder.read(name, _MAX_CONFIG)
     if content is None:
         return []
     try:
@@ -175,9 +179,12 @@ class GitDirectory:
             yield from self._loose_refs(refs, b"refs", 0)
 
     def _packed_refs(self) -> Iterator[tuple[bytes, bytes]]:
-        content = self._common.read(b"packed-refs") if b"packed-refs" in self._common_names else None
+        names = self._common_names
+        content = self._common.read(b"packed-refs", _MAX_PACKED_REFS) if b"packed-refs" in names else None
         if content is None:
             return
+        if max(map(len, content.split(b"\n"))) > _MAX_LINE:  # each takes the library long, and can't be stopped
+            raise Unreadable("its packed-refs are damaged")
         first, _, rest = content.partition(b"\n")
         peeled = first.startswith(b"#") and b" peeled" in first
         try:

@@ -56,6 +56,10 @@ class Pattern:
         line = self._line
         anywhere = b"/" not in line
         parts = line.removeprefix(b"/").split(b"/")
+        # Where git may take 'a**/b' or '[/a]' for more than is done here, and less would be ignored by it, nothing is.
+        everything = [None, re.compile(b".+", re.DOTALL)]
+        if self.negated and not anywhere and any(_ANY_DEPTH in part and part != _ANY_DEPTH for part in parts):
+            return everything
         try:
             steps = [
                 None if part == _ANY_DEPTH and not anywhere else re.compile(_expression(part), re.DOTALL)
@@ -63,7 +67,7 @@ class Pattern:
                 if anywhere or part != _ANY_DEPTH or part != before  # two of them in a row say no more than one
             ]
         except (MalformedPattern, re.error):
-            return None
+            return everything if self.negated else None
         if anywhere:
             return [None, *steps]
         if steps[-1] is None:  # 'a/**': everything in it, but not itself

@@ -327,7 +327,7 @@ def test_an_index_cut_off_anywhere_is_a_doubt(repo: Repo, pool: WorkPool) -> Non
 
 def test_files_too_large_are_not_read(repo: Repo, pool: WorkPool) -> None:
     os.truncate(repo.path / ".git/index", 1 << 40)
-    assert said(pool, repo) == "web main: the workspace/web/.git/index is larger than 64 MiB"
+    assert said(pool, repo) == "web main: the workspace/web/.git/index is larger than 65,536 KiB"
 
 
 def test_many_refs(repo: Repo, pool: WorkPool) -> None:
@@ -336,6 +336,26 @@ def test_many_refs(repo: Repo, pool: WorkPool) -> None:
     origin = repo.git("rev-parse", "refs/remotes/origin/main")
     repo.write(".git/packed-refs", "".join([*lines, f"{origin} refs/remotes/origin/main\n"]))
     assert said(pool, repo) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config", b"[core]\n" + b"\tk = v\n" * 50_000, "config is larger than"),
+        ("packed-refs", b"0" * 40 + b" refs/heads/" + b"a" * 5_000 + b"\n", "packed-refs are damaged"),
+        ("packed-refs", bytes(1 << 25), "packed-refs is larger than"),
+        ("config", b"[core\n", "config is damaged"),
+        ("refs/heads/main", b"", "refs/heads/main is damaged"),
+        ("refs/heads/stray", b"ref", "refs/heads/stray is damaged"),
+        ("HEAD", b"", "HEAD is damaged"),
+        ("HEAD", b"ref: ../../../etc/passwd", "HEAD is damaged"),
+    ],
+)
+def test_small_files_that_are_none_are_a_doubt(
+    name: str, content: bytes, words: str, repo: Repo, pool: WorkPool
+) -> None:
+    (repo.path / ".git" / name).write_bytes(content)
+    assert words in said(pool, repo)
 
 
 @pytest.mark.parametrize(
