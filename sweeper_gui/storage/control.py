@@ -24,7 +24,7 @@ import msgspec
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.settings import VolumeSettings
-from sweeper_gui.storage import files
+from sweeper_gui.storage import claim, files
 from sweeper_gui.storage.opened import Opened
 from sweeper_gui.storage.volume import Volume, VolumeError
 
@@ -139,10 +139,12 @@ class Control(Opened):
         try:
             descriptor = _opened(place.path, volume)
         except FileNotFoundError:
+            _refuse_other(volume, place.path, None)
             return None
         control = cls(place.path, descriptor, _group_id(settings))
         try:
             control._refuse_changeable()
+            _refuse_other(volume, place.path, control.descriptor)
         except BaseException:
             control.close()
             raise
@@ -153,6 +155,8 @@ class Control(Opened):
         """The control directory, made where there is none, with its owner and mode checked."""
         place = place_of(volume, settings)
         group = _group_id(settings)
+        if not os.path.lexists(place.path):
+            _refuse_other(volume, place.path, None)
         with _words(f"the control directory {visible(place.path)} can't be made"):
             parent = os.open(os.path.dirname(place.path), _PARENT_FLAGS)
             try:
@@ -164,6 +168,7 @@ class Control(Opened):
         control = cls(place.path, _opened(place.path, volume), group)
         try:
             control._check(fresh=made)
+            _refuse_other(volume, place.path, control.descriptor)
             if control._make(SWEEPS):
                 files.settle(control.descriptor)
         except BaseException:
@@ -171,8 +176,24 @@ class Control(Opened):
             raise
         return control
 
+    def claim(self, volume: Volume, by: str) -> None:
+        """Makes this the one control directory of the root, for hosts that see the root differently too.
+
+        Call with the lock held. Raises `VolumeError`, also where the root has another one by now.
+        """
+        self._even_if_full(lambda: self._claim(volume, by))
+        _refuse_other(volume, self.path, self.descriptor)
+
+    def _claim(self, volume: Volume, by: str) -> None:
+        with _words(f"{volume.shown} can't be given the file {visible(claim.CLAIM)} that names its control directory"):
+            claim.stake(volume.descriptor, self.descriptor, visible(self.path), by, time.time())
+
     def check_unchanged(self, volume: Volume) -> None:
-        """Raises `VolumeError` where the path no longer leads to this directory: another run could lock that one."""
+        """Raises `VolumeError` where the path no longer leads to this directory: another run could lock that one.
+
+        So it does where the root belongs to another one.
+        """
+        _refuse_other(volume, self.path, self.descriptor)
         with _words(f"the control directory {visible(self.path)} can't be looked at"):
             descriptor = _opened(self.path, volume)
             try:
@@ -431,6 +452,23 @@ class SweepDirectory(Opened):
             with contextlib.suppress(FileNotFoundError):
                 found += [(place, number) for number in self._numbers(self._opened(place))]
         return found
+
+
+def _refuse_other(volume: Volume, path: bytes, control: int | None) -> None:
+    """Refuses a control directory that is not the root's: two would mean two locks and two trashes."""
+    try:
+        other = claim.objection(volume.descriptor, control)
+    except OSError as error:
+        raise VolumeError(
+            f"whose root {volume.shown} is can't be told: {visible(claim.CLAIM)} in it can't be read: {error.strerror}",
+            "look who changed it",
+        ) from error
+    if other:
+        raise VolumeError(
+            f"{volume.shown} belongs to {other}, not to {visible(path)}",
+            "set 'control_dir' to that one on every host, and mount what holds it; only where it is gone for good, "
+            f"remove {visible(claim.CLAIM)} from the root",
+        )
 
 
 def _opened(path: bytes, volume: Volume) -> int:

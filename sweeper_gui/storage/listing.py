@@ -10,6 +10,7 @@ import msgspec
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.workspace import Kind, Workspace
 from sweeper_gui.storage import files
+from sweeper_gui.storage.claim import CLAIM
 from sweeper_gui.storage.volume import Volume
 
 #: Names that are handed on at once, so that the first rows show while a large root is still being read.
@@ -41,6 +42,8 @@ def _level(volume: Volume, directory: int, prefix: bytes, levels: int, cancel: E
             for entry in entries:
                 if cancel.is_set():
                     return
+                if not prefix and _is_claim(entry):
+                    continue
                 workspace = _listed(volume, prefix + os.fsencode(entry.name), _kind(entry), levels)
                 if levels > 1 and workspace.kind is Kind.DIRECTORY and not workspace.hidden:
                     shards.append(os.fsencode(entry.name))
@@ -78,6 +81,11 @@ def _shard(volume: Volume, parent: int, prefix: bytes, shard: bytes, levels: int
 def _listed(volume: Volume, name: bytes, kind: Kind, levels: int) -> Workspace:
     is_workspace = levels == 1 and kind is Kind.DIRECTORY
     return Workspace(name, kind, id=volume.id_of(name) if is_workspace else None)
+
+
+def _is_claim(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is the file that a sweep left in the root, which is no news to anybody."""
+    return os.fsencode(entry.name) == CLAIM and entry.is_file(follow_symlinks=False)
 
 
 def _kind(entry: "os.DirEntry[str]") -> Kind:

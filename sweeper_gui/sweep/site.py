@@ -187,6 +187,7 @@ def _prepared(
         with ground.pool.operation():
             lock = stack.enter_context(Lock(control, ground.volume, str(who), who.host, kind))
             probe = control.probe()
+            control.claim(ground.volume, f"{who}@{who.host}")
         sweep = stack.enter_context(control.new_sweep())
         lock.announce(f"{kind} {sweep.id}")
         if ground.volume.depth == 1:  # deeper, each shard may be another matter, and the rename itself tells

@@ -88,8 +88,8 @@ class FakeVolume:
         self._execute("UPDATE collab_session SET deleted_at = NULL WHERE id = ?", id_)
 
     def names(self) -> set[str]:
-        """What lies below the root."""
-        return {entry.name for entry in self.root.iterdir()}
+        """What lies below the root, but for the file with which a sweep says whose root it is."""
+        return {entry.name for entry in self.root.iterdir()} - {".sweeper-claim"}
 
     def settings(self, **policy: str) -> str:
         """A `sweeper.toml` for it; `policy` holds values of that table, such as min_age="1s"."""

@@ -281,6 +281,14 @@ def _lock_written_by_another(case: Case) -> None:
     _lock_of(case).write_bytes(msgspec.json.encode(holder))
 
 
+@_change(fatal=True)
+def _root_claimed_by_another(case: Case) -> None:
+    claim = _there(case.root / ".sweeper-claim")
+    claim.rename(case.store / "claim")
+    claim.write_text("another one's")
+    case.undo.callback((case.store / "claim").rename, claim)
+
+
 @_change()
 def _whole_and_removing_covered(case: Case) -> None:
     for place in (*case.mount.glob(".sweeper-*/sweeps/*/whole"), *case.mount.glob(".sweeper-*/sweeps/*/removing")):

@@ -1,0 +1,90 @@
+"""Which control directory a root belongs to, written where every host looks: in the root itself.
+
+Hosts may see a root differently: one mounts its parent and finds the control directory beside it, another mounts the
+root alone and would make one inside; or they are configured differently. Each would have a lock and a trash of its own.
+So the first sweep puts a file into the root, a second name of the one in its control directory, and whoever has another
+control directory is refused.
+"""
+
+import contextlib
+import os
+import secrets
+import stat
+
+import msgspec
+
+from sweeper_gui.core.names import visible
+
+#: The file in the root; listings pass it over.
+CLAIM = b".sweeper-claim"
+_IDENTITY = b"identity"
+_MAX_SIZE = 16_384
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_WRITE_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: It holds no secret, and must be readable for every user who sees the root.
+_MODE = 0o644
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A control directory: an id of its own, and where it lay for whom when its first sweep began (epoch seconds)."""
+
+    id: str
+    path: str
+    by: str
+    at: float
+
+
+def objection(root: int, control: int | None) -> str:
+    """Why the control directory open as `control`, or a new one with None, is not that of the root open as `root`.
+
+    Empty where it is, or where the root belongs to none yet. Raises OSError where that can't be told.
+    """
+    claim = _read(CLAIM, root)
+    if claim is None or (control is not None and claim == _read(_IDENTITY, control)):
+        return ""
+    try:
+        theirs = msgspec.json.decode(claim, type=Identity)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return "another control directory, and can't be read"
+    return f"the control directory that {visible(theirs.by)} sees as {visible(theirs.path)}"
+
+
+def _read(name: bytes, directory: int) -> bytes | None:
+    try:
+        descriptor = os.open(name, _READ_FLAGS, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.read(descriptor, _MAX_SIZE) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b"no file"
+    finally:
+        os.close(descriptor)
+
+
+def stake(root: int, control: int, path: str, by: str, at: float) -> None:
+    """Gives the control directory an identity where it has none, and the root to it where it belongs to none.
+
+    Call with the lock held, and look for an objection afterwards: another host may have been faster. Raises OSError.
+    """
+    if _read(_IDENTITY, control) is None:
+        _identify(control, Identity(secrets.token_hex(16), path, by, at))
+    with contextlib.suppress(FileExistsError):
+        os.link(_IDENTITY, CLAIM, src_dir_fd=control, dst_dir_fd=root, follow_symlinks=False)
+
+
+def _identify(control: int, identity: Identity) -> None:
+    """The file is there whole or not at all."""
+    new = b"identity-" + secrets.token_hex(8).encode()
+    descriptor = os.open(new, _WRITE_FLAGS, _MODE, dir_fd=control)
+    try:
+        try:
+            os.fchmod(descriptor, _MODE)
+            os.write(descriptor, msgspec.json.encode(identity) + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(new, _IDENTITY, src_dir_fd=control, dst_dir_fd=control)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(new, dir_fd=control)
+        raise
+    os.fsync(control)
