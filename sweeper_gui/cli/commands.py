@@ -405,12 +405,14 @@ def resume(run: Invocation, yes: bool, ticket: str, as_json: bool) -> Code:
     _check_ticket(settings, ticket)
     _require_consent(run, yes)
     with run.session(settings) as session:
+        request = messages.Resume(ticket)
         if not yes:
             found = session.run(messages.ListTrash(), messages.Trash).items
             items = [item for item in found if item.unfinished or item.state is TrashState.REMOVING]
             if not _confirmed(run, items, "Finish {}?"):
                 return Code.CANCELLED if items else Code.DONE
-        swept = session.run(messages.Resume(ticket), messages.Swept)
+            request = messages.Resume(ticket, tuple((item.sweep_id, item.number) for item in items))
+        swept = session.run(request, messages.Swept)
         return _report(run, swept.report, as_json)
 
 

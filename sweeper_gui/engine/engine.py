@@ -415,7 +415,7 @@ class _Work:
 
     def _start_resume(self, request: m.Resume) -> m.Reply:
         def run(ground: Ground, progress: Progress) -> Report:
-            return reclaim.resume(ground, progress, mandate=Mandate(request.ticket))
+            return reclaim.resume(ground, progress, items=request.items, mandate=Mandate(request.ticket))
 
         return self._ticket_refusal(request.ticket) or self._change("resume", run, Progress(0, 0))
 

@@ -136,9 +136,10 @@ class Purge(msgspec.Struct, frozen=True, tag=True):
 
 
 class Resume(msgspec.Struct, frozen=True, tag=True):
-    """Finish what a sweep left half done. Result: `Swept`."""
+    """Finish what a sweep left half done: all of it, or these items, as in `Restore`. Result: `Swept`."""
 
     ticket: str = ""
+    items: tuple[tuple[str, int], ...] | None = None
 
 
 class ReadHistory(msgspec.Struct, frozen=True, tag=True):

@@ -69,10 +69,13 @@ def purge(
         return _Reclaim(site, progress).purge(names, older_than, items)
 
 
-def resume(ground: Ground, progress: Progress, *, mandate: Mandate = NO_MANDATE) -> Report:
-    """Finishes what runs left half done. Raises `VolumeError`, `LockHeld`, `Untrusted`."""
+def resume(ground: Ground, progress: Progress, *, items: Items | None = None, mandate: Mandate = NO_MANDATE) -> Report:
+    """Finishes what runs left half done: all of it, or exactly these items.
+
+    Raises `VolumeError`, `LockHeld`, `Untrusted`.
+    """
     with open_site(ground, "resume", {}, mandate=mandate) as site:
-        return _Reclaim(site, progress).resume()
+        return _Reclaim(site, progress).resume(items)
 
 
 def bind(ground: Ground) -> str:
@@ -164,11 +167,12 @@ class _Reclaim:
 
     # --- resume -----------------------------------------------------------------------------------------------------
 
-    def resume(self) -> Report:
+    def resume(self, items: Items | None) -> Report:
+        self._skip_missing(items)
         restores = announced_restores(self._site.control, self._ground)
-        return self._remove(
-            [(lying, _resumed(lying, restores)) for lying in self._lying if lying.item.unfinished and lying.intent]
-        )
+        unfinished = [lying for lying in self._lying if lying.item.unfinished and lying.intent]
+        chosen = [lying for lying in unfinished if items is None or _is_item(lying, items)]
+        return self._remove([(lying, _resumed(lying, restores)) for lying in chosen])
 
     # --- both -------------------------------------------------------------------------------------------------------
 

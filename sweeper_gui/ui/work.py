@@ -337,7 +337,8 @@ class Work:
             danger=True,
         )
         if await self._prompts.ask(question):
-            await self._change(Resume(choice.ticket), "Resume")
+            _, numbers = _confirmed(items)
+            await self._change(Resume(choice.ticket, numbers), "Resume")
 
     def _hide_trash(self) -> None:
         if self._controller.changing:

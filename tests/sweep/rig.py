@@ -86,9 +86,9 @@ class Rig:
         with self.ground() as ground:
             return reclaim.purge(ground, [os.fsencode(n) for n in names], older_than, Progress(0, 0), items=items)
 
-    def resume(self) -> Report:
+    def resume(self, items: set[tuple[str, int]] | None = None) -> Report:
         with self.ground() as ground:
-            return reclaim.resume(ground, Progress(0, 0))
+            return reclaim.resume(ground, Progress(0, 0), items=items)
 
     def bind(self) -> str:
         with self.ground() as ground:

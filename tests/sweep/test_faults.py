@@ -248,6 +248,50 @@ def _move_the_unmovable(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         pool.close()
 
 
+class PowerCut(BaseException):
+    """Ends a sweep where it is."""
+
+
+def test_mode_that_a_sweep_changed_before_it_died_is_given_back_by_the_next_run(
+    nobodys_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_nobody(_die_before_the_rename, nobodys_state / "data", monkeypatch)
+
+
+def _die_before_the_rename(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sweeper_gui.storage.queue import WorkPool
+
+    pool = WorkPool(4)
+    try:
+        rig = Rig(directory, pool)
+        rig.volume.live("live-0", 4)
+        tops = [rig.volume.deleted(f"gone-{number}", 4) for number in range(2)]
+        for top in tops:
+            top.chmod(0o555)
+            plan = rig.plan(top.name)
+            with monkeypatch.context() as patch:
+                patch.setattr(files, "move", _dying_once_it_is_writable(files.move))
+                with pytest.raises(PowerCut):
+                    rig.sweep(plan)
+            rig.cancel.clear()
+            assert stat.S_IMODE(top.stat().st_mode) == 0o755
+        (tops[1] / "new").touch()  # it is in use again: its mode is none of ours
+        rig.resume()
+        assert [stat.S_IMODE(top.stat().st_mode) for top in tops] == [0o555, 0o755]
+        assert results(rig.sweep(rig.plan("gone-0"))) == {"gone-0": "removed"}
+    finally:
+        pool.close()
+
+
+def _dying_once_it_is_writable(move: Callable[..., None]) -> Callable[..., None]:
+    def moved(source: bytes, parent: int, *more: Any) -> None:
+        if stat.S_IMODE(os.stat(source, dir_fd=parent).st_mode) & stat.S_IWUSR:
+            raise PowerCut
+        move(source, parent, *more)
+
+    return moved
+
+
 def test_few_trees_at_a_time_are_on_their_way(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(45):
         rig.volume.deleted(f"gone-{number}", 3)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -139,6 +140,51 @@ def test_resume_finishes_what_was_to_be_removed(filled: Rig, cut: Callable[..., 
     assert all(item.unfinished for item in filled.trash())
     assert results(filled.resume()) == {"gone-0": "removed", "gone-1": "removed"}
     assert filled.trash() == []
+
+
+def test_resume_finishes_what_was_shown_and_nothing_that_came_later(filled: Rig, cut: Callable[..., None]) -> None:
+    cut("remove", "gone-0")
+    shown = {(item.sweep_id, item.number) for item in filled.trash()}
+    cut("remove", "gone-1")
+    assert results(filled.resume(items=shown)) == {"gone-0": "removed"}
+    assert set(by_name(filled)) == {"gone-1"}
+    assert [str(outcome.result) for outcome in filled.resume(items=shown).outcomes] == ["skipped"]
+    assert results(filled.resume()) == {"gone-1": "removed"}
+
+
+def _set_aside_twice(rig: Rig) -> tuple[str, str]:
+    """Two trees of one name in the trash; the older one's print and the newer one's."""
+    prints = []
+    for entries in (10, 4):
+        rig.volume.deleted("gone-0", entries)
+        prints.append(fingerprint(rig.volume.root / "gone-0"))
+        assert results(rig.sweep(rig.plan("gone-0", set_aside=True))) == {"gone-0": "set-aside"}
+    return prints[0], prints[1]
+
+
+def test_of_two_trees_of_one_name_the_newer_is_restored_and_the_older_kept(rig: Rig) -> None:
+    rig.volume.live("live-0")
+    older, newer = _set_aside_twice(rig)
+    assert results(rig.restore("gone-0")) == {"gone-0": "restored"}
+    assert fingerprint(rig.volume.root / "gone-0") == newer
+    assert results(rig.restore("gone-0")) == {"gone-0": "conflict"}
+    (rig.volume.root / "gone-0").rename(rig.volume.root / "gone-1")
+    assert results(rig.restore("gone-0")) == {"gone-0": "restored"}
+    assert fingerprint(rig.volume.root / "gone-0") == older
+
+
+def test_of_two_trees_of_one_name_the_one_that_was_shown_is_purged_and_by_name_both(rig: Rig) -> None:
+    rig.volume.live("live-0")
+    _set_aside_twice(rig)
+    first, second = rig.trash()
+    assert results(rig.purge("gone-0", items={(first.sweep_id, first.number)})) == {"gone-0": "removed"}
+    assert [item.sweep_id for item in rig.trash()] == [second.sweep_id]
+    rig.restore("gone-0")
+    shutil.rmtree(rig.volume.root / "gone-0")
+    _set_aside_twice(rig)
+    report = rig.purge("gone-0")
+    assert [str(outcome.result) for outcome in report.outcomes] == ["removed", "removed"]
+    assert rig.trash() == []
 
 
 def test_resume_asks_for_what_was_never_confirmed(filled: Rig, cut: Callable[..., None]) -> None:
