@@ -213,7 +213,7 @@ def case(place: str, victim: str, what: str, step: int, after: float | None, see
     died = die(Death(victim, directory, step, after), what)
     scene = Scene(directory, before)
     scene.check(named=what == "purge")
-    _in_fork(lambda: _go_on(directory, scene, named=what == "purge", resume_first=seed % 2 == 0))
+    _in_fork(lambda: go_on(directory, scene, named=what == "purge", resume_first=seed % 2 == 0))
     count = directory / "steps"
     return {"died": died, "steps": int(count.read_text()) if count.exists() else 0}
 
@@ -235,7 +235,7 @@ def _in_fork(work: Callable[[], object]) -> None:
     assert ended(forked(work)) == 0, "see its trace above"
 
 
-def _go_on(directory: Path, scene: Scene, *, named: bool, resume_first: bool) -> None:
+def go_on(directory: Path, scene: Scene, *, named: bool, resume_first: bool) -> None:
     """The next start: lists, resumes and restores, and comes to an end."""
     pool = WorkPool(2)
     rig = Rig(directory, pool)
