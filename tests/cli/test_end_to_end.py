@@ -393,9 +393,11 @@ def test_a_held_lock_is_4(slow: "SlowSweep", wait_for: WaitFor) -> None:
     slow.volume.deleted("other")
     running = slow.start("dead0", "dead1", "dead2")
     wait_for(slow.removing)
+    running.send_signal(signal.SIGSTOP)  # it keeps the lock for as long as the other one takes
     ran = slow.sweeper("sweep", "other", "--yes")
     assert ran.code == 4, ran
     assert str(running.pid) in ran.err
+    running.send_signal(signal.SIGCONT)
     running.send_signal(signal.SIGTERM)
     assert slow.sweeper.end(running).code == 130
 
