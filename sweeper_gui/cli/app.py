@@ -314,8 +314,9 @@ def main(arguments: list[str]) -> int:
     signals = Signals()
     signals.install()
     output = Output()
+    invocation = Invocation(output, signals)
     try:
-        return _run(arguments, Invocation(output, signals))
+        return _run(arguments, invocation)
     except Interrupted:
         return Code.CANCELLED
     except Refusal as refusal:
@@ -327,13 +328,19 @@ def main(arguments: list[str]) -> int:
         output.refusal(
             Refusal(
                 Code.FAILED,
-                f"an error that should not happen: {type(error).__name__}: {error}",
+                f"an error that should not happen: {type(error).__name__}: {_without(str(error), invocation)}",
                 "Set SWEEPER_DEBUG=1 to see where. 'sweeper trash' shows whether something was left half done.",
             )
         )
         return Code.FAILED
     finally:
         output.flush()
+
+
+def _without(text: str, invocation: Invocation) -> str:
+    from sweeper_gui.settings.secrets import without
+
+    return without(text, invocation.secrets)
 
 
 def _run(arguments: list[str], invocation: Invocation) -> int:

@@ -67,6 +67,8 @@ class Invocation:
         self.common = Common()
         #: the command that follows, while the options before it are read
         self.command: str | None = None
+        #: what no message may hold, once the settings have been read
+        self.secrets: frozenset[str] = frozenset()
 
     def settings(self) -> "Settings":
         """The settings from file, environment and options. Raises `Refusal` that names every problem."""
@@ -84,14 +86,16 @@ class Invocation:
         from sweeper_gui.settings import load_settings  # pydantic takes a quarter of a second to import
 
         config = Path(self.common.config) if self.common.config else None
-        return load_settings(config, self.common.overrides())
+        settings = load_settings(config, self.common.overrides())
+        self.secrets = settings.secrets
+        return settings
 
     @contextmanager
     def session(self, settings: "Settings") -> Iterator[Session]:
         """An engine in this process, with these settings."""
         from sweeper_gui.settings import state_dir
 
-        log_to(state_dir())
+        log_to(state_dir(), settings.secrets)
         watcher = progress_for(self.output.messages, self._progress_line)
         session = Session(self._host(), self.signals, watcher)
         try:

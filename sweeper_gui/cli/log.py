@@ -12,10 +12,16 @@ FILE = "sweeper.log"
 _MAX_BYTES = 1_000_000
 
 
-def log_to(directory: Path) -> None:
-    """Writes warnings and worse to `sweeper.log` in this directory, which is made when there is something to write."""
+def log_to(directory: Path, hidden: frozenset[str] = frozenset()) -> None:
+    """Writes warnings and worse to `sweeper.log` in this directory, which is made when there is something to write.
+
+    Without these secrets, wherever they may have come from.
+    """
+    from sweeper_gui.settings.secrets import SafeFormatter  # pydantic takes a quarter of a second to import
+
     handler = _QuietFile(directory / FILE, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    layout = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(SafeFormatter(layout, lambda: hidden))
     root = logging.getLogger()
     for before in [before for before in root.handlers if isinstance(before, _QuietFile)]:
         root.removeHandler(before)

@@ -28,6 +28,7 @@ def open_window(run: Invocation) -> int:
         settings = run.load_settings()
     except SettingsError as error:
         return run_window(None, str(error))
+    log_to(state_dir(), settings.secrets)
     return run_window(settings, None)
 
 

@@ -74,7 +74,12 @@ class Engine:
                 return m.Failure("usage", "the engine has not been opened yet")
             return self._work.handle(request)
         except Exception as error:  # noqa: BLE001 (a front end gets words, never a dead engine)
-            return failure_of(error)
+            return failure_of(error, hidden=self.secrets)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What must be shown nowhere; known once it is open."""
+        return self._work.secrets if self._work is not None else frozenset()
 
     def _open(self, request: m.Open) -> m.Reply:
         if request.protocol != m.PROTOCOL:
@@ -101,7 +106,8 @@ class _Work:
         self._pool = WorkPool(
             settings.sweep.max_in_flight, Impact(settings.sweep.impact), settings.sweep.max_ops_per_second
         )
-        self._jobs = Jobs()
+        self.secrets = settings.secrets
+        self._jobs = Jobs(self.secrets)
         self._book = Book()
         self._book.set_rules(settings.rules(frozenset()))
         self._judged_at = time.monotonic()

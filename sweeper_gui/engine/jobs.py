@@ -10,6 +10,7 @@ from sweeper_gui.core.proposal import PlanProblem
 from sweeper_gui.engine.messages import Failure, Finished
 from sweeper_gui.engine.opening import CHECK, system_words
 from sweeper_gui.settings import SettingsError
+from sweeper_gui.settings.secrets import without
 from sweeper_gui.storage.lock import LockHeld
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Untrusted
@@ -38,8 +39,9 @@ class Job:
 class Jobs:
     """Starts jobs and keeps what they ended with until it is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: frozenset[str] = frozenset()) -> None:
         self._lock = threading.Lock()
+        self._hidden = hidden
         self._next = 1
         self._running: dict[int, Job] = {}
         self._finished: list[Finished] = []
@@ -66,7 +68,7 @@ class Jobs:
         try:
             result = work(job)
         except Exception as error:  # noqa: BLE001 (told as the job's end)
-            result = failure_of(error, cancelled=job.cancel.is_set())
+            result = failure_of(error, cancelled=job.cancel.is_set(), hidden=self._hidden)
         finally:
             job.cancel.set()  # whatever it has left running
         with self._lock:
@@ -104,11 +106,14 @@ class Jobs:
         return all(job.ended.wait(max(0.0, deadline - time.monotonic())) for job in self.running())
 
 
-def failure_of(error: Exception, *, cancelled: bool = False) -> Failure:
-    """What a front end is told of an exception. The unexpected is logged with its trace, and told without."""
+def failure_of(error: Exception, *, cancelled: bool = False, hidden: frozenset[str] = frozenset()) -> Failure:
+    """What a front end is told of an exception, without these secrets.
+
+    The unexpected is logged with its trace, and told without.
+    """
     if cancelled:
         return Failure("cancelled", "cancelled")
-    words = told(system_words(error) if isinstance(error, OSError) else str(error))
+    words = without(told(system_words(error) if isinstance(error, OSError) else str(error)), hidden)
     if isinstance(error, VolumeError):
         return Failure("untrusted", words, told(error.hint))
     if isinstance(error, PlanProblem):

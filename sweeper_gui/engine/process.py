@@ -23,6 +23,7 @@ from sweeper_gui.core.names import legible
 from sweeper_gui.engine.host import EngineGone
 from sweeper_gui.engine.messages import Failure, Finished, Reply, Request, Update
 from sweeper_gui.engine.open_files import raise_open_files
+from sweeper_gui.settings.secrets import SafeFormatter
 
 #: A frame longer than this is no message of ours.
 _MAX_FRAME = 256 * 1024 * 1024
@@ -101,6 +102,9 @@ def serve() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the front end's business
     raise_open_files()
     engine = Engine()
+    complaints = logging.StreamHandler()  # to standard error, which the window shows when the engine has died
+    complaints.setFormatter(SafeFormatter("%(levelname)s %(name)s: %(message)s", lambda: engine.secrets))
+    logging.getLogger().addHandler(complaints)
     status = 0
     try:
         for stop in (signal.SIGTERM, signal.SIGHUP):

@@ -1,5 +1,6 @@
 """Which registry a source is, as far as that can be said without asking it."""
 
+import hashlib
 import os
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -14,24 +15,41 @@ _POSTGRESQL_PORT = 5432
 def identity_of(settings: RegistrySettings) -> RegistryIdentity:
     """Kind, host, port, database and path of the source and what is asked there, never a user or a secret. No I/O."""
     source = settings.source.get_secret_value()
+    written = settings.written.get_secret_value() if settings.written is not None else source
     if settings.kind == "http":
-        return _of_http(source, settings.items)
+        return _of_http(source, written, settings.items)
     if settings.kind == "file":
         return RegistryIdentity("file", path=str(file_path(source)), query=settings.items)
     if settings.kind == "exec":
-        return RegistryIdentity("exec", path=masked(source).removeprefix("exec:"), query=settings.items)
+        command = _told(masked(written), masked(source)).removeprefix("exec:")
+        return RegistryIdentity("exec", path=command, query=settings.items)
     query = " ".join(settings.query.split())
     if sql_dialect(source) == "sqlite":
         return RegistryIdentity("sqlite", path=str(sqlite_path(source)), query=query)
     return _of_postgresql(source, query)
 
 
-def _of_http(source: str, items: str) -> RegistryIdentity:
+def _told(written: str, meant: str) -> str:
+    """As it is written, without what variables hold, which may be a secret anywhere in it.
+
+    A digest tells apart what they make of it: the variable may choose between production and staging.
+    """
+    if written == meant:
+        return meant
+    return f"{written} [{hashlib.sha256(meant.encode()).hexdigest()[:8]}]"
+
+
+def _of_http(source: str, written: str, items: str) -> RegistryIdentity:
     parts = urlsplit(masked(source))
-    # The query tells registries apart as well: ?environment=staging
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    path = _told(_path_of(written), _path_of(source))
     host = (parts.hostname or "").lower()
-    return RegistryIdentity("http", host, parts.port or _PORTS[parts.scheme], path=path or "/", query=items)
+    return RegistryIdentity("http", host, parts.port or _PORTS[parts.scheme], path=path, query=items)
+
+
+def _path_of(source: str) -> str:
+    """The query tells registries apart as well: ?environment=staging."""
+    parts = urlsplit(masked(source))
+    return (parts.path + (f"?{parts.query}" if parts.query else "")) or "/"
 
 
 def _of_postgresql(source: str, query: str) -> RegistryIdentity:

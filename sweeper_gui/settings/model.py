@@ -28,7 +28,7 @@ from sweeper_gui.core.plan import Order
 from sweeper_gui.core.policy import Policy, Treatment
 from sweeper_gui.core.units import parse_duration, parse_size
 from sweeper_gui.settings.roots import dangerous_root
-from sweeper_gui.settings.secrets import contains_secret, masked
+from sweeper_gui.settings.secrets import contains_secret, masked, references, secrets_in
 
 #: The source system's own table.
 DEFAULT_QUERY = "SELECT id, name AS title, owner_github_login AS owner, created_at, deleted_at FROM collab_session"
@@ -394,6 +394,17 @@ class Settings(_Section):
     def rules(self, pinned: frozenset[bytes] = frozenset()) -> Policy:
         """The whole policy for `judge`: the section's, with the volume's id pattern and the pinned names."""
         return msgspec.structs.replace(self.policy.policy(pinned), id_pattern=self.volume.id_pattern)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Everything in it that must not be shown, and what variables put into it: for whoever shows an error."""
+        found: set[str] = set()
+        for registry in self.registry:
+            found |= secrets_in(registry.source.get_secret_value())
+            written = registry.written.get_secret_value() if registry.written is not None else ""
+            names = [*references(written), registry.token_env]
+            found |= {os.environ.get(name, "") for name in names if name}
+        return frozenset(secret for secret in found if secret)
 
     @property
     def ticket_rule(self) -> TicketRule:

@@ -1,8 +1,11 @@
 """Where secrets hide in a registry's source, and how it is shown without them."""
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import unquote
+
+from sweeper_gui.core.names import legible
 
 MASK = "***"
 
@@ -96,6 +99,22 @@ def without(text: str, hidden: Iterable[str]) -> str:
     for secret in sorted((secret for secret in hidden if secret.strip()), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
+
+
+class SafeFormatter(logging.Formatter):
+    """Formats log records, traces and what led to them included, without secrets and without hidden characters.
+
+    `hidden` is asked for each record: what must be hidden is known once the settings have been read.
+    """
+
+    def __init__(self, layout: str, hidden: Callable[[], Iterable[str]]) -> None:
+        super().__init__(layout)
+        self._hidden = hidden
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text; names of the volume in it can't command the terminal that shows the log."""
+        text = without(super().format(record), self._hidden())
+        return "\n".join(legible(line) for line in text.split("\n"))
 
 
 def references(text: str) -> list[str]:

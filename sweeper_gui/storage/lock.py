@@ -109,6 +109,7 @@ class Lock(Opened):
                 f"the lock of {visible(control.path)} can't be opened: {error.strerror}", "check the control directory"
             ) from error
         try:
+            _refuse_planted(self.descriptor, control)
             with contextlib.suppress(PermissionError):  # another member of the team made it, and shared it
                 control.share(self.descriptor)
             self._acquire()
@@ -272,10 +273,19 @@ def _content_of(descriptor: int) -> bytes:
     return os.pread(descriptor, _MAX_SIZE, 0)
 
 
+def _refuse_planted(descriptor: int, control: Control) -> None:
+    """What is written through must be the lock and nothing else: a hard link would be a way to any file."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise VolumeError(
+            f"the lock of {visible(control.path)} is no file of its own", "look who put it there, and remove it"
+        )
+
+
 def _parsed(content: bytes) -> Holder | None:
     try:
         return msgspec.json.decode(content, type=Holder)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from sweeper_gui.core.snapshot import RegistryIdentity, Session
 from sweeper_gui.registries import command, identity_of, read_all
+from sweeper_gui.settings import load_settings
 from tests.registries.conftest import Reader, registry
 
 
@@ -188,3 +189,20 @@ def test_the_identity_is_the_command_without_secrets():
 
 def test_the_directory_it_runs_in_is_ours(read: Reader):
     assert read("exec:pwd").sessions[0].id == os.getcwd()
+
+
+def test_the_identity_tells_variables_apart_and_holds_none() -> None:
+    """A variable may choose between production and staging, and it may be a token."""
+
+    def identity(value: str, source: str) -> RegistryIdentity:
+        settings = load_settings(
+            overrides={"registry": (source,), "root": "/mnt/volume"}, environ={"STAGE": value, "HOME": "/nonexistent"}
+        )
+        return identity_of(settings.registry[0])
+
+    for source in ("exec:sessions --of ${STAGE}", "https://example.org/${STAGE}/sessions"):
+        production, staging = identity("production-token", source), identity("staging", source)
+        assert production != staging
+        assert production == identity("production-token", source)
+        assert "production-token" not in str(production)
+        assert "${STAGE}" in str(production)

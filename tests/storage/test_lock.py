@@ -226,3 +226,32 @@ def test_lock_that_is_no_regular_file_is_refused(place: Place) -> None:
     os.mkfifo(place.file)
     with pytest.raises(VolumeError, match="lock"):
         place.lock()
+
+
+@pytest.mark.parametrize("kind", ["hard link", "pipe", "link", "directory"])
+def test_what_somebody_has_planted_in_its_place_is_neither_written_nor_shared(place: Place, kind: str) -> None:
+    """A member of a team could make the next run write over any file of the volume."""
+    precious = place.root.parent / "precious"
+    precious.write_text("precious")
+    before = precious.stat()
+    if kind == "hard link":
+        place.file.hardlink_to(precious)
+    elif kind == "pipe":
+        os.mkfifo(place.file)
+    elif kind == "link":
+        place.file.symlink_to(precious)
+    else:
+        place.file.mkdir()
+    with pytest.raises(VolumeError, match="the lock of") as told:
+        place.lock()
+    assert told.value.hint
+    assert precious.read_text() == "precious"
+    assert precious.stat().st_mode == before.st_mode
+
+
+def test_a_holder_that_is_nested_without_end_is_one_who_left_no_name(place: Place) -> None:
+    with place.lock():
+        place.file.write_bytes(b'{"who":' + b"[" * 4_000)
+        assert holder_of(place.control) == "someone who left no name"
+        with pytest.raises(LockHeld, match="someone who left no name"):
+            place.lock("bob")
