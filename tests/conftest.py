@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--allow-skips", action="store_true", help="let a test be skipped; otherwise it has failed")
     parser.addoption("--every-step", action="store_true", help="change the volume before every step, not every second")
     parser.addoption("--kills", type=int, default=240, help="how often tests/sweep/test_killed.py kills (about)")
+    parser.addoption("--every-fault", action="store_true", help="let every operation of a removal fail in every way")
 
 
 @pytest.hookimpl(trylast=True)  # once pytest-qt has imported Qt

@@ -10,7 +10,6 @@ and not a disk; a million entries take about 1 GB there.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from typing import TypeVar
 import pytest
 
 from sweeper_gui.storage.queue import WorkPool
-from tests.support.removals import discovered, fill, measured, removed
+from tests.support.removals import discovered, fill, measured, peak_memory, removed
 
 T = TypeVar("T")
 PER_DIRECTORY = 19
@@ -45,21 +44,16 @@ def make_many(directory: Path, entries: int) -> None:
 SHAPES: dict[str, Callable[[Path, int], None]] = {"one directory": make_one, "many directories": make_many}
 
 
-def peak() -> int:
-    """The largest resident size so far, in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def go_through(tree: Path) -> dict[str, list[float]]:
     """For each step: seconds, and MiB that the process has grown since its start."""
-    before = peak()
+    before = peak_memory()
     figures: dict[str, list[float]] = {}
     pool = WorkPool()
 
     def step(name: str, action: Callable[[], T]) -> T:
         began = time.perf_counter()
         result = action()
-        figures[name] = [round(time.perf_counter() - began, 2), round((peak() - before) / 1024, 1)]
+        figures[name] = [round(time.perf_counter() - began, 2), round((peak_memory() - before) / 1024, 1)]
         return result
 
     usage = step("measure", lambda: measured(pool, tree)).usage
@@ -92,10 +86,10 @@ def main(arguments: list[str]) -> None:
     print(json.dumps({"entries": options.entries, **results}))
 
 
-def bench_memory(capfd: pytest.CaptureFixture[str]) -> None:
+def bench_memory(capfd: pytest.CaptureFixture[str], quick: bool) -> None:
     """A smaller table, for ./dev bench."""
     with capfd.disabled():
-        main(["--entries", "250000"])
+        main(["--entries", "25000" if quick else "250000"])
 
 
 if __name__ == "__main__":

@@ -879,15 +879,15 @@ def test_children_are_removed_only_after_all_of_them_are_empty(pool: WorkPool, t
 def test_memory_stays_small_on_a_huge_directory(tmp_path: Path) -> None:
     """In a process of its own: what 200,000 names would take if they were all kept would show."""
     script = """
-import resource, sys, threading, time
+import sys
 from pathlib import Path
 from sweeper_gui.storage.queue import WorkPool
-from tests.support.removals import discovered, measured, removed
+from tests.support.removals import discovered, measured, peak_memory, removed
 pool, tree = WorkPool(), Path(sys.argv[1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 assert measured(pool, tree).usage.entries == 200_000
 assert removed(pool, tree, discovered(pool, tree)).entries_removed == 200_000
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak_memory() - before)
 """
     with tmpfs(tmp_path / "volume", 512) as volume:
         fill(volume / "tree", 200_000)

@@ -5,7 +5,7 @@ everything is run on a volume that tells all its operations. Then it is run agai
 so that the operation fails a single time, so that it is done and only its answer gets lost, or so that it fails from
 then on. Here a choice of them is run, each kind of operation with each error; all of them by
 
-    EVERY_FAULT=1 python -m pytest tests/storage/test_remove_every_fault.py --timeout 0 -rP
+    ./dev test tests/storage/test_remove_every_fault.py --every-fault --timeout 0 -rP
 """
 
 import errno
@@ -242,10 +242,10 @@ def ways_of(operation: str, error: str) -> list[Way]:
     return [Way.ONCE, *([Way.ALWAYS] if always else []), *([Way.LOST] if lost else [])]
 
 
-def chosen(places: list[tuple[str, str, int]], error: str) -> list[Trial]:
+def chosen(places: list[tuple[str, str, int]], error: str, *, every: bool) -> list[Trial]:
     """All, or of each kind of operation one place for each way."""
     trials = [Trial(*place, error, way) for place in places for way in ways_of(place[0], error)]
-    if os.environ.get("EVERY_FAULT"):
+    if every:
         return trials
     chance = random.Random(error)
     chance.shuffle(trials)
@@ -254,8 +254,10 @@ def chosen(places: list[tuple[str, str, int]], error: str) -> list[Trial]:
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_every_fault_is_told_truly_and_hurts_nothing_else(stand: Stand, error: str) -> None:
-    trials = chosen(stand.places(), error)
+def test_every_fault_is_told_truly_and_hurts_nothing_else(
+    stand: Stand, error: str, request: pytest.FixtureRequest
+) -> None:
+    trials = chosen(stand.places(), error, every=bool(request.config.getoption("--every-fault")))
     assert {trial.operation for trial in trials} == {*OPERATIONS}
     failures = []
     for trial in trials:
