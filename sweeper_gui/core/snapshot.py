@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Collection, Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -120,7 +120,7 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
         return {folded(id_): id_ for id_ in self.live_ids}
 
     def live_lookalike(self, id_: str) -> str | None:
-        """The live id that this one equals but for white space, case, Unicode form or hyphens; None where it is one."""
+        """The live id that this one equals when both are `folded`; None where it is one."""
         found = self._live_by_folded.get(folded(id_))
         return None if found == id_ or id_ in self.live_ids else found
 
@@ -131,10 +131,34 @@ def _counts_before(session: Session, other: Session) -> bool:
     return session.deleted and (session.deleted_at or 0.0) > (other.deleted_at or 0.0)
 
 
+@lru_cache(maxsize=1 << 18)  # a sweep reads the same ids again and again
 def folded(id_: str) -> str:
-    """The id with everything dropped that another system might write differently."""
-    text = unicodedata.normalize("NFC", id_.strip()).casefold()
-    return unicodedata.normalize("NFC", text).replace("-", "").strip()
+    """The id with everything dropped that another system might write differently.
+
+    Case, Unicode form, white space, hyphens of any kind, invisible characters, the braces and the 'urn:uuid:' around
+    a UUID, and the zeros before a number. Too much dropped costs space, too little a workspace.
+    """
+    text = id_
+    while (plainer := _plainer(text)) != text:  # what one step uncovers, the next one may drop
+        text = plainer
+    return text
+
+
+def _plainer(text: str) -> str:
+    if text.isascii():  # nearly all of them, and there may be hundreds of thousands
+        text = text.lower().translate(_ASCII_DECORATION)
+    else:
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        text = "".join(character for character in text if not _is_decoration(character))
+    text = text.removeprefix("urn:uuid:")
+    return text.lstrip("0") or "0" if text.isdecimal() else text
+
+
+def _is_decoration(character: str) -> bool:
+    return character in "{}" or character.isspace() or unicodedata.category(character) in ("Pd", "Cf", "Cc")
+
+
+_ASCII_DECORATION = {code: None for code in range(128) if _is_decoration(chr(code))}
 
 
 def examine(

@@ -79,6 +79,8 @@ class Scene:
     undo: ExitStack
     servers: Mapping[str, PostgreSQL] = field(default_factory=dict)
     proxy: Proxy | None = None
+    #: further lines of the settings
+    more: str = ""
 
     def __post_init__(self) -> None:
         for number in range(5):
@@ -92,7 +94,7 @@ class Scene:
         return {path.name: fingerprint(path) for path in self.volume.root.iterdir()}
 
     def driver(self) -> Driver:
-        return Driver(self.host, settings_of(self.volume, unexplained="remove"))
+        return Driver(self.host, settings_of(self.volume, self.more, unexplained="remove"))
 
     def execute(self, statements: str, undone: str = "", server: str = "primary") -> None:
         """In the database, until the end of the test."""
@@ -411,3 +413,42 @@ def test_sqlite_that_goes_wrong_in_mid_sweep(scene: Scene, name: str, caplog: py
     # A link to a copy is only seen by who knows what was there before: the sweep has to have bound the volume.
     at_read = 2 if name == "a link to a copy" else _READS[list(_SQLITE_FAULTS).index(name) % 3]
     check(scene, fault, words, at_read, caplog)
+
+
+# --- several, and ids in another form --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_read", _READS)
+def test_one_of_two_registries_that_fails_at_any_read_stops_all(scene: Scene, tmp_path: Path, at_read: int) -> None:
+    second = tmp_path / "more-ids"
+    second.write_text("elsewhere-1\n")
+    scene.more = f'[[registry]]\nsource = "file:{second}"\n'
+    driver, result = swept(scene, lambda _: second.unlink(), at_read)
+    assert result.report.ending is Ending.STOPPED
+    assert "more-ids: does not exist: check the path" in result.report.problem
+    assert scene.prints() == scene.before
+    driver.run(m.Scan())
+    assert {str(row.status) for row in driver.rows.values()} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("6f1c9a52-0f0e-4c7b-9d51-2f4a35a1b2c3", "6F1C9A52-0F0E-4C7B-9D51-2F4A35A1B2C3"),
+        ("6f1c9a52-0f0e-4c7b-9d51-2f4a35a1b2c3", "6f1c9a520f0e4c7b9d512f4a35a1b2c3"),
+        ("6f1c9a520f0e4c7b9d512f4a35a1b2c3", "{6f1c9a52-0f0e-4c7b-9d51-2f4a35a1b2c3}"),
+        ("team-7", " team-7 "),
+        ("0042", "42"),
+    ],
+)
+def test_directory_whose_session_lives_under_another_form_of_its_id_is_unknown(
+    scene: Scene, name: str, id_: str
+) -> None:
+    scene.volume.deleted(name)
+    scene.volume.session(id_)
+    driver = scene.driver()
+    planned = driver.run(m.Prepare(Asked(names=(name.encode(),), remove_doubtful=True)))
+    assert not planned.plan.candidates
+    row = driver.rows[name.encode()]
+    assert str(row.status) == "unknown"
+    assert "looks like the live session" in row.verdict.reason
