@@ -218,6 +218,21 @@ def case(place: str, victim: str, what: str, step: int, after: float | None, see
     return {"died": died, "steps": int(count.read_text()) if count.exists() else 0}
 
 
+def left_by_an_engine_whose_window_died(place: str, entries: int, per_second: int) -> int:
+    """Kills the window while its engine, held back, removes a tree; how many entries the engine leaves when it ends."""
+    directory = Path(place)
+    directory.mkdir()
+    os.environ |= {"SWEEPER_STATE_DIR": str(directory / "state"), "HOME": str(directory)}
+    volume = FakeVolume(directory)
+    volume.live("live-0", 1)
+    volume.deleted("gone-0", entries)
+    _in_fork(lambda: Rig(directory, WorkPool(2)).settings)
+    with (directory / "sweeper.toml").open("a") as config:
+        config.write(f"[sweep]\nmax_ops_per_second = {per_second}\n")
+    assert die(Death("window", directory, step=120), "sweep")
+    return sum(len(files) for where, _, files in os.walk(directory) if "/removing/" in where)
+
+
 def warm_up() -> None:
     """A case that goes through, for what it imports."""
     from sweeper_gui.cli import app  # noqa: F401 - what is imported in functions only
