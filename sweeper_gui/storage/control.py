@@ -44,7 +44,7 @@ _PARENT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PROBE = b"probe-"
 _PROBE_DIRECTORY = b".sweeper-probe"
 #: Files that live for a moment only: what is there of them with the lock held was left by a run that died.
-_MOMENTARY = re.compile(rb"(probe|binding)-[0-9a-f]{16}")
+_MOMENTARY = re.compile(rb"(probe|binding|identity)-[0-9a-f]{16}")
 _RESERVE = b"reserve"
 _RESERVED_BYTES = 256 * 1024
 

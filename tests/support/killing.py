@@ -33,7 +33,9 @@ OTHERS = {
     "file": Status.FOREIGN,
     "link": Status.FOREIGN,
 }
-_KEPT = {"lock", "reserve", "binding.json", "sweeps"}
+#: What every run leaves: in the control directory, and in the root.
+_KEPT = {"lock", "reserve", "binding.json", "identity", "sweeps"}
+CLAIM = ".sweeper-claim"
 
 
 def make_volume(directory: Path) -> FakeVolume:
@@ -105,7 +107,7 @@ class Scene:
         """Everything; `named` says that a person named the doubtful one to be purged."""
         for name in OTHERS:
             assert Portrait.of(self.root / name) == self.before[name], f"{name} has changed"
-        assert {path.name for path in self.root.iterdir()} - {".sweeper-probe"} <= self.before.keys()
+        assert {path.name for path in self.root.iterdir()} - {".sweeper-probe", CLAIM} <= self.before.keys()
         stories = dict(self._stories())
         for name in ORPHANS:
             self._check(name, stories.get(name, Story()), named=named)
@@ -265,7 +267,7 @@ def go_on(directory: Path, scene: Scene, *, named: bool, resume_first: bool) -> 
     scene.check_restored(back)
     rig.resume()
     scene.check(named=named)
-    scene.check_restored([path.name for path in scene.root.iterdir()])
+    scene.check_restored([path.name for path in scene.root.iterdir() if path.name != CLAIM])
     assert not rig.trash()
     scene.check_tidy()
     if scene.control.exists():
