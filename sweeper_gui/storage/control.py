@@ -474,6 +474,7 @@ def _refuse_other(volume: Volume, path: bytes, control: int | None) -> None:
 def _opened(path: bytes, volume: Volume) -> int:
     descriptor = os.open(os.path.dirname(path), _PARENT_FLAGS)
     try:
+        files.fresh_stat(b"", descriptor)  # or one that another host has made in the last minute would be missed
         try:
             control = files.open_directory(os.path.basename(path), descriptor)
         except files.CrossesMount as error:

@@ -50,7 +50,8 @@ class Server:
         self._exports = MEDIA / "exports"
         self._recovery = MEDIA / "recovery"
         self._disk = MEDIA / "disk"
-        self._number = 0
+        #: number, flags and user of each exported place
+        self._exported: dict[Path, tuple[int, int, int]] = {}
 
     @contextmanager
     def running(self) -> Iterator["Server"]:
@@ -79,16 +80,25 @@ class Server:
 
     # --- exports ------------------------------------------------------------------------------------------------------
 
-    def export(self, name: str, directory: Path, flags: int = 0, user: int = _NOBODY) -> None:
-        """Exports a directory as `/name`; `user` is whom squashed clients become."""
+    def export(self, name: str, directory: Path, flags: int = 0, user: int = _NOBODY) -> str:
+        """Exports a directory as `/name`; `user` is whom squashed clients become. Returns the name."""
         place = self._exports / name
         place.mkdir()
         _run("mount", "--bind", directory, place)
         self._export(place, flags, user)
+        return name
+
+    def change(self, name: str, flags: int) -> None:
+        """Exports `/name` in another way from now on."""
+        self._export(self._exports / name, flags)
 
     def _export(self, place: Path, flags: int, user: int = _NOBODY) -> None:
-        number, self._number = self._number, self._number + 1
-        flags |= _INSECURE | _NO_SUBTREE_CHECK | _NUMBERED
+        number, _, _ = self._exported.get(place, (len(self._exported), 0, 0))
+        self._exported[place] = number, flags | _INSECURE | _NO_SUBTREE_CHECK | _NUMBERED, user
+        self._answer(place)
+
+    def _answer(self, place: Path) -> None:
+        number, flags, user = self._exported[place]
         export = f"everybody {place} {_FOR_EVER} {flags} {user} {user} {number}"
         _write(_CACHES / "nfsd.export/channel", export)
         handle = f"\\x{struct.pack('I', number).hex()}"
@@ -98,6 +108,8 @@ class Server:
 
     def start(self) -> None:
         """Serves, after a period of grace for those who held something before."""
+        for place in self._exported:  # nfsd forgets the answers when it stops
+            self._answer(place)
         _write(_NFSD / "portlist", "tcp 2049")
         _write(_NFSD / "threads", "8")
 

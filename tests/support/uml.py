@@ -48,6 +48,7 @@ class Guest:
         self._reports = directory / "reports.jsonl"
         self._read = 0
         self._known: dict[str, Reports] = {}
+        self._told = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, tests: Sequence[str]) -> None:
@@ -95,7 +96,9 @@ class Guest:
             if any(report["when"] == "teardown" for report in reports):
                 return reports
             if ended or time.monotonic() > heard + _SILENCE:
-                raise GuestFailed(f"the guest {'ended' if ended else 'hangs'} before {test} was done\n{self._tail()}")
+                told, self._told = self._told, True
+                words = f"the guest {'ended' if ended else 'hangs'} before {test} was done"
+                raise GuestFailed(words if told else f"{words}\n{self._tail()}")
             time.sleep(0.05)
 
     def _ended(self) -> bool:
