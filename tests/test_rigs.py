@@ -18,6 +18,7 @@ from PySide6.QtCore import QSize
 from PySide6.QtGui import QImage
 
 from sweeper_gui.storage.files import NameTaken, rename_exclusively
+from tests.support import uml
 from tests.support.display import display
 from tests.support.mounts import bind, ext4, tmpfs
 from tests.support.nobody import NOBODY, POPEN_AS_NOBODY, as_nobody, nobodys_directory
@@ -297,3 +298,15 @@ def test_a_display_shows_a_real_window_and_takes_keys(tmp_path: Path):
             screen.xdotool("key", "Return")
             assert program.communicate(timeout=20)[0] == "hello\n"
         assert QImage(str(tmp_path / "screen.png")).size() == QSize(1440, 900)
+
+
+def test_a_guest_that_can_not_start_is_told_by_its_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(uml, "KERNEL", "linux.missing")
+    guest = uml.Guest(tmp_path / "guest")
+    guest.start(["tests/nfs/test_it.py::test_it"])
+    other = uml.Guest(tmp_path / "guest")
+    other.start(["the guest has been started already"])
+    for one in (guest, other):
+        with pytest.raises(uml.GuestFailed, match=r"ended before tests/nfs/test_it.py::test_it was done\n.*\n.*\./dev"):
+            one.reports("tests/nfs/test_it.py::test_it")
+    guest.stop(at_once=True)

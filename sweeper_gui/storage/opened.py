@@ -1,5 +1,6 @@
 """What holds an open descriptor and gives it back."""
 
+import contextlib
 import os
 from types import TracebackType
 from typing import Self
@@ -23,4 +24,13 @@ class Opened:
         """Gives the descriptor back; harmless when done twice."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            let_go(descriptor)
+
+
+def let_go(descriptor: int) -> None:
+    """Closes a descriptor, whatever that says.
+
+    NFS may say only now that something written is lost. Who needs it to stay has asked fsync before.
+    """
+    with contextlib.suppress(OSError):
+        os.close(descriptor)

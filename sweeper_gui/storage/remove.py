@@ -270,7 +270,7 @@ class _Removing:
     def _remove_children(self, directory: Directory, gauge: Gauge) -> None:
         """Removes the children, which are empty by now; those that are not are emptied again."""
         children, directory.children = directory.children, []
-        full: list[tuple[Directory, OSError]] = []
+        full: list[tuple[Directory, _Leftover]] = []
         try:
             with self._pool.descriptors.pinned(directory) as descriptor:
                 gauge.done(Kind.READ)
@@ -281,8 +281,8 @@ class _Removing:
             return
         with self._lock:
             directory.waiting += len(full)
-        for child, error in full:
-            self._try_again(child, _only(child.shown(), error))
+        for child, leftover in full:
+            self._try_again(child, leftover)
         self._one_less(directory)
 
     def _remove_each(
@@ -290,10 +290,10 @@ class _Removing:
         directory: Directory,
         descriptor: int,
         children: list[Directory],
-        full: list[tuple[Directory, OSError]],
+        full: list[tuple[Directory, _Leftover]],
         gauge: Gauge,
     ) -> None:
-        """Uses `children` up, as far as it comes; those that are not empty go to `full`, with the error."""
+        """Uses `children` up, as far as it comes; those that can't be go to `full`, with what to say."""
         place = _Place(directory, descriptor, gauge)
         while children and not self._stopping:
             place.check()
@@ -303,7 +303,8 @@ class _Removing:
                 continue
             error = self._rmdir(child.name, descriptor, directory, gauge)
             if error is not None:
-                full.append((child, error))
+                whose = _whose(error, descriptor, os.fsdecode(child.name))
+                full.append((child, _only(child.shown(), error, whose)))
             else:
                 self._tell(1 + child.files, child.own + child.allocated)
 
@@ -647,9 +648,9 @@ def _look_up_quietly(descriptor: int, names: Sequence[str]) -> None:
             continue
 
 
-def _only(shown: str, error: OSError) -> _Leftover:
+def _only(shown: str, error: OSError, whose: str = "") -> _Leftover:
     leftover = _Leftover(unreachable=True)
-    leftover.add(error, lambda: f"{shown}: {words_for(error)}")
+    leftover.add(error, lambda: f"{shown}: {words_for(error)}{whose}")
     return leftover
 
 

@@ -31,6 +31,7 @@ from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage import files
 from sweeper_gui.storage.control import LOG, Control, SweepDirectory
+from sweeper_gui.storage.opened import let_go
 from sweeper_gui.storage.private import begin_private, read_private
 from sweeper_gui.sweep.words import words_of
 
@@ -301,7 +302,7 @@ class Log:
             place = visible(os.fsencode(self._fallback))
             raise LogError(f"neither the volume nor {place} takes the log: {words_of(error)}") from error
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            let_go(self._descriptor)
         self._descriptor, self.local_path = descriptor, self._fallback
 
     def close(self) -> None:
@@ -309,7 +310,7 @@ class Log:
         with self._lock:
             descriptor, self._descriptor = self._descriptor, -1
             if descriptor >= 0:
-                os.close(descriptor)
+                let_go(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

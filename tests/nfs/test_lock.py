@@ -82,14 +82,6 @@ def test_the_lock_of_a_killed_process_is_free(filled: Rig, b: Rig):
         wait_until(lambda: is_free(filled), "the lock is free")
 
 
-def test_the_lock_outlives_a_restart_of_the_server(filled: Rig, b: Rig, server: Server):
-    with holding(b) as holder:
-        server.stop()
-        server.start()
-        assert holder.asked() == "it may"
-        assert not is_free(filled)
-
-
 def test_a_lock_that_the_server_gave_up_is_lost_to_its_holder(filled: Rig, b: Rig, server: Server):
     """As after a break of the network that was longer than the lease: others may have it, so its holder stops."""
     with holding(b) as holder:

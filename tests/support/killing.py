@@ -38,9 +38,9 @@ _KEPT = {"lock", "reserve", "binding.json", "identity", "sweeps"}
 CLAIM = ".sweeper-claim"
 
 
-def make_volume(directory: Path) -> FakeVolume:
+def make_volume(directory: Path, database: Path | None = None) -> FakeVolume:
     """Every kind of workspace, each as small as can be."""
-    volume = FakeVolume(directory)
+    volume = FakeVolume(directory, database)
     volume.live("live-0", 2)
     volume.live("live-1", 1)
     volume.deleted("fresh", 1, days_ago=-1.0)
