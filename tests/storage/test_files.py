@@ -1,4 +1,5 @@
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 
 from sweeper_gui.storage import files
 from tests.support.mounts import bind
+from tests.support.root import need_root
 
 
 @pytest.fixture(params=["openat2", "without openat2"])
@@ -45,10 +47,43 @@ def test_refuses_a_bind_mount_of_the_same_device(tmp_path: Path, parent: int) ->
         files.open_directory(b"inner", parent)
 
 
-@pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"/etc"])
+@pytest.mark.usefixtures("way")
+def test_opens_a_regular_file(tmp_path: Path, parent: int) -> None:
+    (tmp_path / "file").write_text("content")
+    descriptor = files.open_regular(b"file", parent)
+    assert os.read(descriptor, 100) == b"content"
+    os.close(descriptor)
+    with pytest.raises(FileNotFoundError):
+        files.open_regular(b"absent", parent)
+
+
+def make_device(path: Path) -> None:
+    need_root()
+    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("make", [lambda p: p.symlink_to("/dev/zero"), Path.mkdir, os.mkfifo, make_device])
+def test_refuses_what_is_no_regular_file(tmp_path: Path, parent: int, make: Callable[[Path], None]) -> None:
+    """A pipe without a writer would keep us waiting, a device may do anything when it is opened."""
+    make(tmp_path / "inner")
+    with pytest.raises(files.NotRegular):
+        files.open_regular(b"inner", parent)
+
+
+@pytest.mark.usefixtures("way")
+def test_refuses_a_file_that_is_mounted_on(tmp_path: Path, parent: int) -> None:
+    (tmp_path / "source").write_text("secret")
+    (tmp_path / "inner").write_text("")
+    with bind(tmp_path / "source", tmp_path / "inner"), pytest.raises(files.CrossesMount):
+        files.open_regular(b"inner", parent)
+
+
+@pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"/etc", b"a\0b"])
 def test_takes_single_components_only(parent: int, name: bytes) -> None:
-    with pytest.raises(ValueError, match="component"):
-        files.open_directory(name, parent)
+    for open_ in (files.open_directory, files.open_regular):
+        with pytest.raises(ValueError, match="component"):
+            open_(name, parent)
 
 
 def test_rename_never_replaces(tmp_path: Path, parent: int) -> None:

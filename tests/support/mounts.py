@@ -40,7 +40,8 @@ def tmpfs(directory: Path, megabytes: int = 64, options: str = "") -> Iterator[P
 def bind(source: Path, target: Path, options: str = "") -> Iterator[Path]:
     """`source` mounted on `target` too, which is made where it is missing; `options` such as 'ro' apply to it only."""
     need_root()
-    target.mkdir(exist_ok=True)
+    if not target.exists():
+        target.mkdir()
     with _mounted(target, "--bind", source):
         if options:
             _run("mount", "-o", f"remount,bind,{options}", target)

@@ -31,7 +31,6 @@ class Config(NamedTuple):
     """What matters of a repository's configuration. Files that it includes, outside or inside, are not read."""
 
     file_mode: bool = True
-    bare: bool = False
     worktree: bytes = b""
 
 
@@ -59,7 +58,6 @@ def read_config(common: Folder, own: Folder | None = None) -> Config:
         values = [*values, *_parsed(own or common, b"config.worktree")]
     return Config(
         file_mode=_true(_get(values, b"core", b"filemode") or b"true"),
-        bare=_true(_get(values, b"core", b"bare") or b"false"),
         worktree=_get(values, b"core", b"worktree"),
     )
 

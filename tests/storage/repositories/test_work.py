@@ -77,7 +77,8 @@ def link_for_directory(repo: Repo) -> None:
 
 
 def intend_to_add(repo: Repo) -> None:
-    repo.write("new", "soon")
+    """An empty file, so that its content is what the index says."""
+    repo.write("new", "")
     repo.git("add", "--intent-to-add", "new")
 
 
