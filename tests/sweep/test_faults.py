@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 
 from sweeper_gui.core.outcome import Ending, Report
 from sweeper_gui.storage import files
+from sweeper_gui.storage import lock as lock_module
 from sweeper_gui.storage.volume import Volume, VolumeError
 from sweeper_gui.sweep import log as log_module
 from sweeper_gui.sweep import sweeper
 from sweeper_gui.sweep.removal import MOST_PENDING, Removals
+from sweeper_gui.sweep.site import Site
 from tests.support.mounts import ext4
 from tests.support.nobody import as_nobody
 from tests.support.trees import fingerprint
@@ -148,6 +151,36 @@ def test_lock_that_is_lost_stops_the_sweep_before_its_next_rename(filled: Rig, m
     assert report.ending is Ending.STOPPED
     assert set(results(report).values()) == {"failed"}
     assert len(filled.trash()) == 4
+
+
+def test_lock_that_is_lost_between_two_renames_ends_the_unlinks_too(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal may take hours without a rename: the lock is looked after all the time."""
+    rig.volume.live("live-0", 10)
+    rig.volume.deleted("gone-0", 200)
+    plan, lost, unlinked = rig.plan(cap=10), threading.Event(), itertools.count(1)
+    lose, unlink = Site.lose_lock, os.unlink
+
+    def lose_lock(self: Site, why: VolumeError) -> None:
+        lose(self, why)
+        lost.set()
+
+    def unlink_and_lose(name: object, *arguments: Any, **keywords: Any) -> None:
+        unlink(name, *arguments, **keywords)  # type: ignore[arg-type]
+        if os.fsdecode(name).startswith("f") and next(unlinked) == 3:  # type: ignore[arg-type]
+            (rig.control_dir / "lock").write_text("another host's")
+            assert lost.wait(60)
+
+    monkeypatch.setattr(lock_module, "BEAT", 0.02)
+    monkeypatch.setattr(Site, "lose_lock", lose_lock)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink_and_lose)
+        report = rig.sweep(plan)
+    assert report.ending is Ending.STOPPED
+    assert "lock file has been changed" in report.problem
+    assert results(report) == {"gone-0": "partly-removed"}
+    assert "lock file has been changed" in outcome_of(report, "gone-0").reason
+    assert (rig.control_dir / "lock").read_text() == "another host's"
+    assert results(rig.resume()) == {"gone-0": "removed"}
 
 
 @pytest.mark.parametrize("nth", range(1, 9))
