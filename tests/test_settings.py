@@ -731,7 +731,9 @@ def test_a_variable_stays_within_its_argument_and_can_be_escaped():
 @given(st.text(st.sampled_from(string.ascii_letters + string.digits + "-._~!$&'()*+,;=%")).filter(lambda s: len(s) > 3))
 def test_no_password_that_a_url_can_carry_is_ever_shown(password):
     for source in (f"postgresql://zz:{password}@zz/zz", f"https://zz:{password}@zz/zz", f"https://{password}@zz/"):
-        assert password not in masked(source).replace("***", "")
+        scheme, _, shown = masked(source).partition("://")
+        assert scheme in ("postgresql", "https")
+        assert password not in shown.replace("***", "")
 
 
 # --- the wire --------------------------------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ class MainWindow(QMainWindow):
         words = title_words(self.doing, controller.sweep, scan, removing=controller.removing)
         parts = ["Starting…" if self._before_first_listing() else words, shown(controller.volume.root)]
         place = " · ".join(part for part in parts if part)
-        self.setWindowTitle(f"{place} – Sweeper" if place else "Sweeper")
+        self.setWindowTitle(f"{shown(place)} – Sweeper" if place else "Sweeper")
 
     def _show_empty(self) -> None:
         scan = self.controller.scan

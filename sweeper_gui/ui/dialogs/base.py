@@ -7,7 +7,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from sweeper_gui.ui.plain_text import PlainLabel
+from sweeper_gui.ui.plain_text import PlainLabel, shown
 from sweeper_gui.ui.theme import Look
 
 #: Smaller than this a list can't be read.
@@ -22,7 +22,7 @@ class BaseDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.look = look
-        self.setWindowTitle(f"Sweeper: {title.lower()}")
+        self.setWindowTitle(f"Sweeper: {shown(title.lower())}")
         self.setModal(True)
         self.title = PlainLabel(title, name="DialogTitle")
         self.body = QVBoxLayout()

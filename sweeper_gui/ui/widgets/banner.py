@@ -7,7 +7,7 @@ from typing import Literal
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from sweeper_gui.ui.plain_text import PlainLabel
+from sweeper_gui.ui.plain_text import PlainLabel, shown_lines
 from sweeper_gui.ui.theme import Look
 
 Kind = Literal["error", "warning", "info", "good"]
@@ -66,7 +66,7 @@ class _Banner(QFrame):
     def take(self, notice: Notice) -> None:
         """Says something else, in other words only."""
         self.notice = notice
-        self.setAccessibleName(f"{notice.kind}: {notice.text}")
+        self.setAccessibleName(f"{notice.kind}: {shown_lines(notice.text)}")
         self._text.set_text(notice.text)
         self._hint.set_text(notice.hint)
         self._hint.setVisible(bool(notice.hint))
