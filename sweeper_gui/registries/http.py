@@ -4,7 +4,9 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import ssl
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -119,9 +121,21 @@ def _token(settings: RegistrySettings) -> str:
 def _token_in(path: Path) -> str:
     try:
         with open_named(path) as file:
+            _refuse_exposed(path, os.fstat(file.fileno()))
             return file.read(_MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
     except OSError as error:
         raise RegistryError(f"has no token: the file {path} can't be read: {error.strerror}") from None
+
+
+def _refuse_exposed(path: Path, status: os.stat_result) -> None:
+    """A token that everyone may read is none any more, and one that others may change is perhaps another's."""
+    if status.st_uid not in (0, os.geteuid()):
+        raise RegistryError(f"has no token: the file {path} belongs to another user (uid {status.st_uid})")
+    if status.st_mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+        what = "be changed by others" if status.st_mode & (stat.S_IWOTH | stat.S_IWGRP) else "be read by anyone"
+        raise RegistryError(
+            f"has no safe token: the file {path} can {what}", f"chmod go-w,o-r {shlex.quote(str(path))}"
+        )
 
 
 # --- pages -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """An HTTP API, with real servers: everything that is not a fresh, whole, honest list is an error."""
 
+import os
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ from sweeper_gui.registries import http as http_module
 from sweeper_gui.registries import identity_of, read_all
 from tests.registries.conftest import Reader, registry
 from tests.registries.servers import Answer, Authority, HttpServer, http_server, proxy
+from tests.support.root import need_root
 
 TOKEN = "token-hunter2-secret"
 
@@ -50,6 +52,7 @@ def test_the_list_may_lie_deeper(read: Reader, http: HttpServer):
 def test_a_token_from_a_file_or_a_variable_is_sent(read: Reader, http: HttpServer, tmp_path: Path, monkeypatch):
     http.answers["/sessions"] = Answer(["a"])
     (tmp_path / "token").write_text(f"{TOKEN}\n", encoding="ascii")
+    (tmp_path / "token").chmod(0o640)
     monkeypatch.setenv("API_TOKEN", TOKEN)
     assert read(http.url(), token_file=tmp_path / "token").error is None
     assert read(http.url(), token_env="API_TOKEN").error is None
@@ -59,9 +62,32 @@ def test_a_token_from_a_file_or_a_variable_is_sent(read: Reader, http: HttpServe
 @pytest.mark.parametrize("content", ["", " \n", "two words\n", "a\nb\n", "grün\n"])
 def test_a_token_that_can_not_be_one_is_an_error(read: Reader, http: HttpServer, tmp_path: Path, content: str):
     (tmp_path / "token").write_text(content, encoding="utf-8")
+    (tmp_path / "token").chmod(0o600)
     result = read(http.url(), token_file=tmp_path / "token")
     assert "token" in (result.error or "")
     assert http.requests == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "words"),
+    [
+        (0o644, 0, "be read by anyone"),
+        (0o622, 0, "be changed by others"),
+        (0o660, 0, "be changed"),
+        (0o600, 65534, "uid 65534"),
+    ],
+)
+def test_a_token_that_others_may_read_or_change_is_refused(
+    read: Reader, http: HttpServer, tmp_path: Path, mode: int, owner: int, words: str
+):
+    need_root()
+    (tmp_path / "token").write_text(TOKEN, encoding="ascii")
+    (tmp_path / "token").chmod(mode)
+    os.chown(tmp_path / "token", owner, owner)
+    result = read(http.url(), token_file=tmp_path / "token")
+    assert words in (result.error or "")
+    assert TOKEN not in f"{result.error}{result.hint}"
+    assert not http.requests
 
 
 def test_a_missing_token_is_an_error(read: Reader, http: HttpServer, tmp_path: Path, monkeypatch):
