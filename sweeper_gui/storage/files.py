@@ -74,7 +74,7 @@ def open_regular(name: bytes, parent: int) -> int:
     try:
         if not stat.S_ISREG(os.fstat(looked).st_mode):
             raise NotRegular(errno.EINVAL, "not a regular file", name)
-        return os.open(f"/proc/self/fd/{looked}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        return os.open(f"/proc/thread-self/fd/{looked}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     finally:
         os.close(looked)
 

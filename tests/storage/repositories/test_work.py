@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from sweeper_gui.storage import walk
 from sweeper_gui.storage.queue import WorkPool
 from tests.storage.repositories.rig import Repo, clone, git_says, init, make_upstream, unsaved
+from tests.support.nobody import NOBODY, as_nobody
+from tests.support.slowfs import Fault, slow_volume
 
 
 @pytest.fixture(scope="module")
@@ -607,3 +610,55 @@ def test_a_partial_clone_is_read_as_far_as_its_objects_go(upstream: Repo, tmp_pa
     assert said(pool, repo) == ""
     stage(repo)
     assert said(pool, repo) == "web main: 1 uncommitted file"
+
+
+# --- however the walk gets there --------------------------------------------------------------------------------------
+
+
+def test_in_large_directories(
+    repo: Repo, upstream: Repo, tmp_path: Path, pool: WorkPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are listed part by part, and `.git` may be in a late one."""
+    monkeypatch.setattr(walk, "BATCH", 1)
+    assert said(pool, repo) == ""
+    repo.write("some.log", "x")
+    modify(repo)
+    assert said(pool, repo) == "web main: 1 uncommitted file"
+    clone(upstream, tmp_path / "other" / "web.git", "--bare")
+    assert unsaved(pool, tmp_path / "other") == ("web.git main: 4 unpushed commits",)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_answers_only_when_asked_again(changed: bool, repo: Repo, tmp_path: Path, pool: WorkPool) -> None:
+    settle(repo)
+    names = ["README.md", "src", "src/main.py", "link", "run.sh", "docs/new"]
+    if changed:
+        repo.write("docs/new", "x")
+        modify(repo)
+        make_executable(Repo(repo.path))
+    faults = [Fault("getattr", f"workspace/web/{name}", error="EIO", times=1) for name in names]
+    with slow_volume(tmp_path, tmp_path.with_name("mount"), *faults) as volume:
+        lines = unsaved(pool, volume.path / "workspace")
+    assert lines == (("web main: 1 uncommitted file, 1 untracked file",) if changed else ())
+
+
+def test_what_may_not_be_read_is_a_doubt(nobodys: Path, upstream: Repo) -> None:
+    repo = clone(upstream, nobodys / "workspace" / "web")
+    for path in [*repo.path.parent.rglob("*"), repo.path.parent]:
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+    def lines() -> tuple[str, ...]:
+        pool = WorkPool()
+        try:
+            return unsaved(pool, repo.path.parent)
+        finally:
+            pool.close()
+
+    assert as_nobody(lines) == ()
+    for name in ("index", "HEAD", "config"):
+        path = repo.path / ".git" / name
+        os.chown(path, 0, 0)
+        path.chmod(0o600)
+        (line,) = as_nobody(lines)
+        assert line.endswith(f".git/{name}: Permission denied"), line
+        path.chmod(0o644)
