@@ -13,6 +13,7 @@ import pytest
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.volume import VolumeError
 from tests.support.nobody import as_user, nobodys_directory
+from tests.support.slowfs import slow_volume
 from tests.support.trees import fingerprint
 from tests.sweep.rig import Rig, outcome_of, results
 
@@ -163,3 +164,25 @@ def test_root_does_not_use_what_an_ordinary_user_has_made(shared: Shared) -> Non
             shared.run("root", act)
         assert "run as its owner" in told.value.hint
     assert (fingerprint(root), fingerprint(sweeps)) == before
+
+
+@pytest.mark.parametrize("owner", [(0, 0), (12345, 12345)], ids=["as they are", "mapped to another user"])
+def test_owners_that_the_volume_maps_are_those_of_a_file_just_made(
+    rig: Rig, tmp_path: Path, owner: tuple[int, int]
+) -> None:
+    """Access points and root squash make somebody else the owner of what we create: our uid says nothing there."""
+    backing = tmp_path / "backing"
+    with slow_volume(backing, tmp_path / "mounted", rename_flags=True, owner=owner) as mounted:
+        own = Rig(mounted.path, rig.pool)
+        own.config = tmp_path / "sweeper.toml"
+        own.volume.live("live-0")
+        for number in range(3):
+            own.volume.deleted(f"gone-{number}")
+        assert results(own.sweep(own.plan("gone-0"))) == {"gone-0": "removed"}
+        assert own.control_dir.stat().st_uid == owner[0]
+        assert results(own.sweep(own.plan("gone-1", set_aside=True))) == {"gone-1": "set-aside"}
+        assert results(own.restore("gone-1")) == {"gone-1": "restored"}
+        os.chown(backing / own.control_dir.name, 54321, 54321)
+        with pytest.raises(VolumeError, match=f"belongs to user 54321, but what we create there .* user {owner[0]}"):
+            own.sweep(own.plan("gone-2"))
+    assert (backing / "workspaces" / "gone-2").is_dir()
