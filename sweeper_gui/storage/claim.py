@@ -44,7 +44,7 @@ def objection(root: int, control: int | None) -> str:
         return ""
     try:
         theirs = msgspec.json.decode(claim, type=Identity)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # anyone who may write there may have made it
         return "another control directory, and can't be read"
     return f"the control directory that {visible(theirs.by)} sees as {visible(theirs.path)}"
 

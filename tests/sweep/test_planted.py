@@ -265,6 +265,25 @@ def test_whatever_lies_in_the_place_of_ours_leads_nowhere(planted: Planted, plan
     assert planted.rig.volume.names() <= {"live-0", "gone-0"}
 
 
+@pytest.mark.parametrize("kind", ["deep", "a pipe", "a link", "a directory", "somebody's"])
+def test_a_claim_that_anyone_could_have_put_into_the_root_stops_in_words(planted: Planted, kind: str) -> None:
+    claim = planted.rig.volume.root / ".sweeper-claim"
+    claim.unlink()
+    if kind == "a pipe":
+        os.mkfifo(claim)
+    elif kind == "a link":
+        claim.symlink_to(planted.precious)
+    elif kind == "a directory":
+        claim.mkdir()
+    else:
+        claim.write_bytes(b"[" * 16_000 if kind == "deep" else b'{"id":"x","path":"\\u001b","by":"b","at":1}')
+    with pytest.raises(VolumeError) as told:
+        planted.rig.resume()
+    assert told.value.hint
+    assert str(told.value).isprintable()
+    planted.check()
+
+
 def test_a_mount_in_the_place_of_a_tree_is_not_entered(planted: Planted) -> None:
     planted.log(planted.forged())
     with bind(planted.precious, planted.sweep / "removing" / "0"):
