@@ -14,6 +14,7 @@ import stat
 import msgspec
 
 from sweeper_gui.core.names import visible
+from sweeper_gui.storage import files
 
 #: The file in the root; listings pass it over.
 CLAIM = b".sweeper-claim"
@@ -50,6 +51,7 @@ def objection(root: int, control: int | None) -> str:
 
 
 def _read(name: bytes, directory: int) -> bytes | None:
+    files.fresh_stat(b"", directory)  # another host may have made it after this one had looked in vain
     try:
         descriptor = os.open(name, _READ_FLAGS, dir_fd=directory)
     except FileNotFoundError:

@@ -84,7 +84,7 @@ def place_of(volume: Volume, settings: VolumeSettings) -> Place:
         "the control directory lies inside the root, where another cleaner of the root may delete it: "
         "set 'control_dir' to a directory beside it on the same mount",
     )
-    exists = [place for place in (beside, inside) if os.path.lexists(place.path)]
+    exists = [place for place in (beside, inside) if _exists(place.path)]
     if len(exists) > 1:
         raise VolumeError(
             f"there are two control directories, {visible(beside.path)} and {visible(inside.path)}, and so two trashes",
@@ -111,6 +111,17 @@ def _configured(volume: Volume, path: Path) -> bytes:
             f"'control_dir' {path} lies among the workspaces", "choose a directory beside the root, or a hidden name"
         )
     return place
+
+
+def _exists(path: bytes) -> bool:
+    """Whether something is there by now; another host may have made it after this one had looked in vain."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(os.path.dirname(path), _PARENT_FLAGS)
+        try:
+            files.fresh_stat(b"", descriptor)
+        finally:
+            os.close(descriptor)
+    return os.path.lexists(path)
 
 
 def _on_mount(path: bytes, volume: Volume) -> bool:
@@ -155,7 +166,7 @@ class Control(Opened):
         """The control directory, made where there is none, with its owner and mode checked."""
         place = place_of(volume, settings)
         group = _group_id(settings)
-        if not os.path.lexists(place.path):
+        if not _exists(place.path):
             _refuse_other(volume, place.path, None)
         with _words(f"the control directory {visible(place.path)} can't be made"):
             parent = os.open(os.path.dirname(place.path), _PARENT_FLAGS)

@@ -14,7 +14,7 @@ from sweeper_gui.storage import files, remove
 from sweeper_gui.storage import tree as tree_module
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.sweep import sweeper
-from tests.support.removals import discovered, discovered_and_removed, measured
+from tests.support.removals import discovered, discovered_and_removed, measured, opened
 from tests.support.trees import fingerprint
 from tests.sweep.rig import Rig, results
 
@@ -121,6 +121,17 @@ def test_an_empty_directory_made_elsewhere_is_not_replaced_when_a_tree_goes_back
     assert list(taken.iterdir()) == []
     (item,) = b.trash()
     assert item.name == b"gone-1"
+
+
+def test_a_rename_replaces_no_empty_directory_made_elsewhere_a_moment_ago(caching: Rig, b: Rig):
+    (caching.volume.root / "one").mkdir()
+    with opened(caching.volume.root) as root:
+        assert files.inode_of(b"two", root) is None
+        (b.volume.root / "two").mkdir()
+        assert files.inode_of(b"two", root) is None  # so this host believes
+        with pytest.raises(files.NameTaken):
+            files.rename_exclusively(b"one", root, b"two", root)
+    assert b.volume.names() == {"one", "two"}
 
 
 @pytest.mark.parametrize("part", ["*/d000*", "*"], ids=["directories", "all above them"])

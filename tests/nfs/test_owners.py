@@ -89,6 +89,6 @@ def test_a_root_that_may_not_be_written_to_is_told_before_anything_is_touched(mo
     rig.volume.deleted("gone-1", 10)
     plan = rig.plan(cap=10)
     os.chown(server.volume / case / "workspaces", 0, 0)
-    with pytest.raises(VolumeError, match="can't be moved to the trash"):
+    with pytest.raises(VolumeError, match=r"workspaces can't be .*: Permission denied"):
         rig.sweep(plan)
     assert rig.volume.names() == {"live-1", "gone-1"}
