@@ -2,14 +2,16 @@
 
 Hosts may see a root differently: one mounts its parent and finds the control directory beside it, another mounts the
 root alone and would make one inside; or they are configured differently. Each would have a lock and a trash of its own.
-So the first sweep puts a file into the root, a second name of the one in its control directory, and whoever has another
-control directory is refused.
+So the first sweep puts a file into the root, a second name of the one in its control directory or a copy where there
+can be none, and whoever has another control directory is refused.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 
 import msgspec
 
@@ -24,6 +26,8 @@ _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _WRITE_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: It holds no secret, and must be readable for every user who sees the root.
 _MODE = 0o644
+#: What a file system without hard links says, and a kernel that lets nobody link to another user's file.
+_NO_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -68,25 +72,48 @@ def stake(root: int, control: int, path: str, by: str, at: float) -> None:
     Call with the lock held, and look for an objection afterwards: another host may have been faster. Raises OSError.
     """
     if _read(_IDENTITY, control) is None:
-        _identify(control, Identity(secrets.token_hex(16), path, by, at))
-    with contextlib.suppress(FileExistsError):
+        new = _written(control, msgspec.json.encode(Identity(secrets.token_hex(16), path, by, at)) + b"\n")
+        with _removed_on_error(new, control):
+            os.rename(new, _IDENTITY, src_dir_fd=control, dst_dir_fd=control)
+        os.fsync(control)
+    try:
         os.link(_IDENTITY, CLAIM, src_dir_fd=control, dst_dir_fd=root, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _copy(root, control)
 
 
-def _identify(control: int, identity: Identity) -> None:
-    """The file is there whole or not at all."""
+def _copy(root: int, control: int) -> None:
+    """Where the file can have no second name: the file system knows none, or it is a team member's."""
+    new = _written(control, _read(_IDENTITY, control) or b"")
+    with _removed_on_error(new, control), contextlib.suppress(files.NameTaken):
+        files.rename_exclusively(new, control, CLAIM, root)
+        return
+    os.unlink(new, dir_fd=control)
+
+
+def _written(control: int, content: bytes) -> bytes:
+    """The name of a new file in the control directory, which is there whole or not at all."""
     new = b"identity-" + secrets.token_hex(8).encode()
     descriptor = os.open(new, _WRITE_FLAGS, _MODE, dir_fd=control)
-    try:
+    with _removed_on_error(new, control):
         try:
             os.fchmod(descriptor, _MODE)
-            os.write(descriptor, msgspec.json.encode(identity) + b"\n")
+            os.write(descriptor, content)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(new, _IDENTITY, src_dir_fd=control, dst_dir_fd=control)
+    return new
+
+
+@contextlib.contextmanager
+def _removed_on_error(new: bytes, control: int) -> Iterator[None]:
+    try:
+        yield
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(new, dir_fd=control)
         raise
-    os.fsync(control)

@@ -13,6 +13,7 @@ from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.listing import list_workspaces
 from sweeper_gui.storage.volume import Volume, VolumeError
 from tests.support.mounts import bind, tmpfs
+from tests.support.slowfs import Fault, slow_volume
 
 
 @contextmanager
@@ -74,6 +75,19 @@ def test_hosts_that_begin_at_once_do_not_both_get_the_root(shared: Path, tmp_pat
         ours.check_unchanged(here)
         with pytest.raises(VolumeError, match="alice@a"):
             theirs.check_unchanged(there)
+
+
+def test_root_on_a_file_system_without_hard_links_is_claimed_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "backing" / "root").mkdir(parents=True)
+    with slow_volume(tmp_path / "backing", tmp_path / "mount", Fault("link", error="EPERM")) as volume:
+        root = volume.path / "root"
+        sweep(root)
+        sweep(root)
+        assert (root / ".sweeper-claim").read_bytes() == (volume.path / ".sweeper-root" / "identity").read_bytes()
+        assert (root / ".sweeper-claim").stat().st_nlink == 1
+        assert not list((volume.path / ".sweeper-root").glob("identity-*"))
+        with pytest.raises(VolumeError, match="belongs to .* alice@a"):
+            sweep(root, control_dir=volume.path / "another")
 
 
 def test_host_that_is_configured_differently_is_refused(shared: Path) -> None:
