@@ -86,7 +86,7 @@ def test_root_on_a_file_system_without_hard_links_is_claimed_all_the_same(tmp_pa
         assert (root / ".sweeper-claim").read_bytes() == (volume.path / ".sweeper-root" / "identity").read_bytes()
         assert (root / ".sweeper-claim").stat().st_nlink == 1
         assert not list((volume.path / ".sweeper-root").glob("identity-*"))
-        with pytest.raises(VolumeError, match="belongs to .* alice@a"):
+        with pytest.raises(VolumeError, match=r"belongs to .* alice@a"):
             sweep(root, control_dir=volume.path / "another")
 
 
