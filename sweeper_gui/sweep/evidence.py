@@ -70,8 +70,9 @@ class Evidence:
         """What the last read gave where it began since then, else a new one: all who wait for their turn share it."""
         with self._reading:
             if self._last is None or self._began < earliest:
-                self._began = since_boot()
-                self._last = self._read()
+                began = since_boot()
+                self._last = None  # where this read breaks off, nobody takes the one before it for a new one
+                self._last, self._began = self._read(), began
             if isinstance(self._last, Untrusted):
                 raise Untrusted(str(self._last))
             return self._last

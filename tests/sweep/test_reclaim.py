@@ -380,6 +380,25 @@ def test_slow_registry_is_read_once_for_all_who_wait(filled: Rig, monkeypatch: p
     assert reads <= 2
 
 
+def test_read_that_breaks_off_makes_no_older_one_new(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for it must not be given what was read before, when the session was deleted still."""
+    original, broken = Ground.read_registry, threading.Event()
+
+    def read(self: Ground, *arguments: object, **keywords: object) -> Snapshot:
+        if broken.is_set():
+            raise RuntimeError("can't start new thread")
+        return original(self, *arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Ground, "read_registry", read)
+    with filled.ground() as ground:
+        evidence = evidence_module.Evidence(ground, frozenset({"live-0", "gone-0"}))
+        assert not evidence.fresh_snapshot().problems
+        broken.set()
+        for ask in (evidence.snapshot_after_now, evidence.fresh_snapshot):
+            with pytest.raises(RuntimeError):
+                ask()
+
+
 def _stack_of(thread: threading.Thread) -> str:
     frame = sys._current_frames().get(thread.ident or 0)
     return "".join(traceback.format_stack(frame)) if frame else ""
