@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from sweeper_gui.core.names import legible
 from sweeper_gui.core.proposal import PlanProblem
@@ -12,6 +13,7 @@ from sweeper_gui.engine.opening import CHECK, system_words
 from sweeper_gui.settings import SettingsError
 from sweeper_gui.settings.secrets import without
 from sweeper_gui.storage.lock import LockHeld
+from sweeper_gui.storage.threads import started
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Untrusted
 
@@ -51,7 +53,7 @@ class Jobs:
     ) -> Job | Failure:
         """Runs `work` in a new daemon thread; a second exclusive job, or a second one of a kind, is refused.
 
-        Nobody is told of the end of a `silent` one.
+        So is one for which the host starts no thread. Nobody is told of the end of a `silent` one.
         """
         with self._lock:
             for other in self._running.values():
@@ -61,7 +63,13 @@ class Jobs:
             job = Job(self._next, kind, exclusive=exclusive)
             self._next += 1
             self._running[job.id] = job
-        threading.Thread(target=self._run, args=(job, work, silent), name=f"job-{kind}", daemon=True).start()
+        try:
+            started(partial(self._run, job, work, silent), f"job-{kind}")
+        except OSError as error:
+            with self._lock:
+                del self._running[job.id]
+            job.ended.set()
+            return failure_of(error)
         return job
 
     def _run(self, job: Job, work: Callable[[Job], object], silent: bool) -> None:

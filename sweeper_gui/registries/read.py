@@ -46,9 +46,13 @@ def read_all(
     running = [_Running(settings, Attempt(settings.timeout), time.time()) for settings in registries]
     for index, one in enumerate(running):
         # A daemon: one that is stuck in a hung mount can't be ended, and nobody must wait for it.
-        threading.Thread(
+        thread = threading.Thread(
             target=_run, args=(one, network_file_system, index, answers), name=f"registry-{index}", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            answers.put((index, one.read(None, "this host starts no more threads for us", "raise its limit of tasks")))
     return Snapshot(reads=_collected(running, answers, cancel))
 
 

@@ -8,6 +8,7 @@ a holder that lost the lock learns it, and so does whoever got a lock that does 
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import stat
 import threading
@@ -22,6 +23,7 @@ import tenacity
 from sweeper_gui.core.names import visible
 from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.opened import Opened
+from sweeper_gui.storage.threads import started
 from sweeper_gui.storage.volume import Volume, VolumeError
 
 #: The holder writes its name anew after so many seconds, whatever else it does.
@@ -41,6 +43,7 @@ _SIZE = 1_024
 _MAX_SIZE = 4_096
 _NOBODY = b"".ljust(_SIZE - 1) + b"\n"
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_log = logging.getLogger(__name__)
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -224,8 +227,7 @@ class Keeper:
         self._lock = lock
         self._on_lost = on_lost
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lock keeper", daemon=True)
-        self._thread.start()
+        self._thread = started(self._run, "lock keeper")
 
     def _run(self) -> None:
         while not self._closed.wait(BEAT):
@@ -233,6 +235,10 @@ class Keeper:
                 self._lock.renew()
             except LockLost as error:
                 self._on_lost(error)
+                return
+            except Exception as error:  # noqa: BLE001 - a keeper that died in silence would keep nothing
+                _log.error("renewing the lock failed", exc_info=error)
+                self._on_lost(LockLost(f"the lock may be lost: {error!r}", "look at the engine's log"))
                 return
 
     def close(self) -> None:

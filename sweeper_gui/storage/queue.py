@@ -8,6 +8,7 @@ adaptive limit allows; a long one steps back between two operations when the lim
 import heapq
 import itertools
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from sweeper_gui.storage.limit import QUICK, AdaptiveLimit, Impact, Kind
+from sweeper_gui.storage.threads import started
 from sweeper_gui.storage.tree import DescriptorCache, most_jobs
 
 __all__ = [
@@ -143,6 +145,7 @@ class _Guest(_Operation):
 class WorkPool:
     """Runs jobs on daemon threads, which start when they are first needed.
 
+    Where the host starts no more of them, those that there are do all the work.
     `max_in_flight` bounds the adaptive limit, and so do the descriptors that the process may have;
     `max_ops_per_second` bounds the rate of all operations together, None does not. `descriptors` is the cache that
     everything working on this volume shares.
@@ -183,7 +186,10 @@ class WorkPool:
     # --- jobs -------------------------------------------------------------------------------------------------------
 
     def submit(self, job: Job, priority: Priority = MEASURING) -> None:
-        """Queues a job. After `close` only jobs that are still running may submit more: RuntimeError for others."""
+        """Queues a job. After `close` only jobs that are still running may submit more: RuntimeError for others.
+
+        Raises OSError where there is no thread to run it, and then it is not queued.
+        """
         self.submit_all((job,), priority)
 
     def submit_all(self, jobs: Iterable[Job], priority: Priority = MEASURING) -> None:
@@ -202,10 +208,12 @@ class WorkPool:
         """Queues a job in `delay` seconds, or as soon as `cancel` is set. No thread waits for it."""
         with self._lock:
             self._refuse_when_closed()
-            heapq.heappush(self._later, (monotonic() + delay, next(self._number), priority, job, cancel))
+            self._later.append((monotonic() + delay, next(self._number), priority, job, cancel))
             if self._clock is None:
-                self._clock = threading.Thread(target=self._queue_when_due, name="work pool clock", daemon=True)
-                self._clock.start()
+                try:
+                    self._clock = started(self._queue_when_due, "work pool clock")
+                except OSError:  # nobody can wait: it is done at once
+                    self._queue_due(math.inf)
 
     def share(self, work: Callable[[T], None], parts: Iterable[T], priority: Priority) -> None:
         """Calls `work` with every part, in the calling job and in others of the priority; returns when all have ended.
@@ -416,9 +424,13 @@ class WorkPool:
             self._work.notify()
             return
         self._free += 1
-        thread = threading.Thread(target=self._run, name=f"work pool {len(self._threads) + 1}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        try:
+            self._threads.append(started(self._run, f"work pool {len(self._threads) + 1}"))
+        except OSError:
+            self._free -= 1
+            if not self._threads:
+                self._queue.clear()
+                raise
 
     def _run(self) -> None:
         gauge = self._own.gauge = Gauge(self)
@@ -457,19 +469,24 @@ class WorkPool:
         """The clock thread: ends when nothing waits any more."""
         while True:
             with self._lock:
-                now = monotonic()
-                due = [item for item in self._later if item[0] <= now or item[4].is_set() or self._closed]
-                if due:
-                    self._later = [item for item in self._later if item not in due]
-                    heapq.heapify(self._later)
-                    for _, number, priority, job, _ in due:
-                        heapq.heappush(self._queue, (priority, -number, job))
-                    self._call_workers()
+                self._queue_due(monotonic())
                 if not self._later:
                     self._clock = None
                     self._work.notify_all()  # those that may have waited for nothing else, where the pool is closed
                     return
             sleep(_LOOK_EVERY)
+
+    def _queue_due(self, now: float) -> None:
+        """Queues what has waited long enough at this time. Holds the lock; there may be a hundred thousand of them."""
+        later, self._later = self._later, []
+        for item in later:
+            at, number, priority, job, cancel = item
+            if at <= now or cancel.is_set() or self._closed:
+                heapq.heappush(self._queue, (priority, -number, job))
+            else:
+                self._later.append(item)
+        if len(self._later) < len(later):
+            self._call_workers()
 
 
 class _Shared:

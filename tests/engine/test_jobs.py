@@ -11,6 +11,7 @@ import pytest
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.jobs import Job, Jobs, failure_of
 from sweeper_gui.storage.volume import VolumeError
+from tests.support.threads import no_more_threads
 
 
 @pytest.fixture
@@ -70,3 +71,14 @@ def test_a_job_that_raises_an_oserror_ends_with_words(jobs: Jobs) -> None:
     (ended,) = finished
     assert isinstance(ended.result, m.Failure)
     assert ended.result.kind == "untrusted"
+
+
+def test_a_job_for_which_the_host_starts_no_thread_is_refused_and_not_running(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with no_more_threads(monkeypatch):
+        refused = jobs.start("sweep", until_cancelled, exclusive=True)
+    assert isinstance(refused, m.Failure)
+    assert "no more threads" in refused.message
+    assert not jobs.running()
+    assert isinstance(jobs.start("sweep", until_cancelled, exclusive=True), Job)

@@ -12,6 +12,7 @@ from sweeper_gui.core.snapshot import Session
 from sweeper_gui.registries import file, mounts, read_all
 from sweeper_gui.registries.base import Attempt, RegistryError, quoted
 from tests.registries.conftest import registry
+from tests.support.threads import no_more_threads
 
 
 @pytest.fixture
@@ -35,6 +36,12 @@ def test_each_source_has_its_result_in_the_given_order(ids):
     assert [read.shown for read in snapshot.reads] == ["exec:sh -c 'sleep 0.3; echo b'", ids, "file:/none"]
     assert snapshot.live_ids == {"a", "b"}
     assert not snapshot.examined
+
+
+def test_a_source_for_which_the_host_starts_no_thread_comes_with_an_error(ids, monkeypatch):
+    with no_more_threads(monkeypatch, after=1):
+        snapshot = read_all([registry(ids), registry(ids)])
+    assert [read.error for read in snapshot.reads] == [None, "this host starts no more threads for us"]
 
 
 def test_sources_are_read_in_parallel(tmp_path):

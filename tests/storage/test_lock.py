@@ -2,6 +2,7 @@
 
 import errno
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from sweeper_gui.storage import lock as lock_module
 from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.lock import Holder, Keeper, Lock, LockHeld, LockLost, holder_of
 from sweeper_gui.storage.volume import Volume, VolumeError
+from tests.support.messages import Messages
 
 _REPO = Path(__file__).parents[2]
 _HOLDING = """
@@ -220,6 +222,20 @@ def test_keeper_renews_and_tells_of_the_loss_once(place: Place, monkeypatch: pyt
         assert known.wait(60)
         keeper.close()
     assert len(told) == 1
+
+
+def test_keeper_that_fails_in_another_way_tells_of_a_loss_too(
+    place: Place, monkeypatch: pytest.MonkeyPatch, messages: Messages
+) -> None:
+    """Nothing may be removed for hours under a lock that nobody renews."""
+    monkeypatch.setattr(lock_module, "BEAT", 0.01)
+    messages.expect("renewing the lock failed")
+    told: queue.SimpleQueue[LockLost] = queue.SimpleQueue()
+    with place.lock() as lock:
+        monkeypatch.setattr(lock, "renew", lambda: 1 // 0)
+        keeper = Keeper(lock, told.put)
+        assert "ZeroDivisionError" in str(told.get(timeout=60))
+        keeper.close()
 
 
 def test_lock_that_is_no_regular_file_is_refused(place: Place) -> None:

@@ -11,6 +11,7 @@ from sweeper_gui.storage.limit import Kind
 from sweeper_gui.storage.queue import Impact, WorkPool
 from tests.support.messages import Messages
 from tests.support.removals import PATIENCE
+from tests.support.threads import no_more_threads
 
 
 class Blocker:
@@ -435,3 +436,42 @@ def test_nothing_is_logged_for_ordinary_work(pool: WorkPool, caplog: pytest.LogC
         pool.submit(done.set)
         assert done.wait(PATIENCE)
     assert not caplog.records
+
+
+def test_where_the_host_starts_no_more_threads_the_others_do_all_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, done, cancel = WorkPool(max_in_flight=16), threading.Semaphore(0), threading.Event()
+
+    def parent() -> None:
+        pool.submit_all([done.release] * 100)
+        pool.submit_later(done.release, 0.01, (1.0,), cancel)
+        pool.share(lambda _: done.release(), range(10), (1.0,))
+
+    with no_more_threads(monkeypatch, after=2):
+        pool.submit_all([parent] * 3)
+        for _ in range(3 * 111):
+            assert done.acquire(timeout=PATIENCE)
+    pool.submit(done.release)
+    assert done.acquire(timeout=PATIENCE)
+    pool.close()
+    assert not pool.failures
+
+
+def test_where_the_host_starts_no_thread_at_all_nothing_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, ran = WorkPool(), []
+    with no_more_threads(monkeypatch), pytest.raises(OSError, match="no more threads"):
+        pool.submit(lambda: ran.append("refused"))
+    later = threading.Event()
+    pool.submit(later.set)
+    assert later.wait(PATIENCE)
+    pool.close()
+    assert not ran
+
+
+def test_a_cancel_ends_a_hundred_thousand_delays_at_once(single: WorkPool) -> None:
+    """The pool's lock is held meanwhile: what is told of the volume waits for it."""
+    cancel, done, many = threading.Event(), threading.Semaphore(0), 100_000
+    for _ in range(many):
+        single.submit_later(done.release, PATIENCE * 10, (1.0,), cancel)
+    cancel.set()
+    for _ in range(many):
+        assert done.acquire(timeout=PATIENCE)
