@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+_MOST = 2**63 - 1
+
 
 class Result(StrEnum):
     """How one workspace ended.
@@ -68,8 +70,8 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def bytes_freed(self) -> int:
-        """Allocated bytes, of partly removed ones too."""
-        return sum(outcome.bytes_freed for outcome in self.outcomes)
+        """Allocated bytes, of partly removed ones too; at most what a message and the log can carry."""
+        return min(_MOST, sum(outcome.bytes_freed for outcome in self.outcomes))
 
     def count(self, *results: Result) -> int:
         """How many ended so."""

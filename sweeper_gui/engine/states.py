@@ -14,6 +14,7 @@ from sweeper_gui.engine.jobs import told
 from sweeper_gui.engine.messages import RegistryState, SourceState, SweepProgress, TreeProgress, VolumeState
 from sweeper_gui.settings import VolumeSettings
 from sweeper_gui.storage.control import Control, place_of
+from sweeper_gui.storage.files import bounded
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.volume import Space, VolumeError
 from sweeper_gui.sweep.ground import Ground
@@ -176,7 +177,7 @@ class SweepSampler:
             finished=finished,
             entries_total=total,
             entries_removed=removed,
-            bytes_freed=sum(tree.counters.bytes for tree in trees),
+            bytes_freed=bounded(sum(tree.counters.bytes for tree in trees)),
             rate=round(rate, 1),
             seconds_left=None if left is None else round(left, 1),
             seconds=round(now - self._started, 1),

@@ -29,7 +29,7 @@ from itertools import islice
 from sweeper_gui.core.names import visible
 from sweeper_gui.storage.attempts import BACK_OFF, ENDS, FORBIDDEN, MAY_PASS, words_for
 from sweeper_gui.storage.discover import Directory, Discovery, discover
-from sweeper_gui.storage.files import CrossesMount
+from sweeper_gui.storage.files import CrossesMount, bounded
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, removing
 from sweeper_gui.storage.tree import WAY_GOOD_FOR, TreeChanged
 from sweeper_gui.storage.walk import MAX_ERRORS, SLOW, Counters
@@ -404,7 +404,7 @@ class _Removing:
     def _tell(self, entries: int, size: int) -> None:
         with self._lock:
             self._entries += entries
-            self._bytes += size
+            self._bytes = bounded(self._bytes + size)
         if self._counters is not None:
             self._counters.add(entries, size)
 

@@ -53,7 +53,7 @@ class Counters:
         """Called by workers, a few times a second or for some dozens of entries at once."""
         with self._lock:
             self.entries += entries
-            self.bytes += size
+            self.bytes = files.bounded(self.bytes + size)
 
 
 class Entry(Protocol):

@@ -273,9 +273,8 @@ class Log:
         with self._lock:
             if self._broken:
                 raise LogError(self._broken)
-            lines = b"".join(self._chain.sealed(msgspec.json.encode(record)) + b"\n" for record in records)
             try:
-                self._append(lines)
+                self._append(b"".join(self._chain.sealed(_encoded(record)) + b"\n" for record in records))
             except (OSError, LogError) as error:
                 words = error.strerror if isinstance(error, OSError) else error
                 self._broken = f"the log can't be written: {words}"
@@ -311,6 +310,16 @@ class Log:
             descriptor, self._descriptor = self._descriptor, -1
             if descriptor >= 0:
                 let_go(descriptor)
+
+
+def _encoded(record: Record) -> bytes:
+    """The record as JSON. Raises `LogError` for what could not be read again: a log must not be damaged by us."""
+    try:
+        content = msgspec.json.encode(record)
+        _decoder.decode(content)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise LogError(f"a record can't be written down: {error}") from error
+    return content
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -188,11 +188,13 @@ class Removals:
             )  # fmt: skip
 
     def _end(self, tree: Tree, outcome: Outcome, modes: tuple[str, ...] = ()) -> None:
-        if tree.end(outcome):
-            self._site.told(outcome, modes)
-        with self._changed:
-            self._pending.discard(tree)
-            self._changed.notify_all()
+        try:
+            if tree.end(outcome):
+                self._site.told(outcome, modes)
+        finally:  # or the run would wait for it for ever, and the lock with it
+            with self._changed:
+                self._pending.discard(tree)
+                self._changed.notify_all()
 
     def wait_for_room(self) -> None:
         """Returns when fewer trees are on their way than may be."""

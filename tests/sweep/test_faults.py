@@ -10,16 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from sweeper_gui.core.outcome import Ending, Report
+from sweeper_gui.core.outcome import Ending, Outcome, Report
 from sweeper_gui.storage import files
 from sweeper_gui.storage import lock as lock_module
+from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.volume import Volume, VolumeError
 from sweeper_gui.sweep import log as log_module
-from sweeper_gui.sweep import sweeper
+from sweeper_gui.sweep import removal, sweeper
 from sweeper_gui.sweep.removal import MOST_PENDING, Removals
 from sweeper_gui.sweep.site import Site
+from tests.support.messages import Messages
 from tests.support.mounts import ext4
 from tests.support.nobody import as_nobody
 from tests.support.trees import fingerprint
@@ -58,7 +61,7 @@ def account(rig: Rig, report: Report, prints: dict[str, str]) -> None:
 
 
 def prints_of(rig: Rig) -> dict[str, str]:
-    return {path.name: fingerprint(path) for path in rig.volume.root.iterdir()}
+    return {path.name: fingerprint(path) for path in rig.volume.root.iterdir() if not path.name.startswith(".")}
 
 
 def failing(code: int, nth: int, function: Callable[..., Any], *, after: bool = False) -> Callable[..., Any]:
@@ -104,6 +107,58 @@ def test_look_at_what_was_renamed_that_fails(filled: Rig, monkeypatch: pytest.Mo
     report = filled.sweep(plan)
     account(filled, report, prints)
     assert sorted(results(report).values()) == ["removed", "removed", "removed", "restored"]
+
+
+def test_sizes_that_no_volume_has_are_told_as_far_as_a_log_and_a_message_can(
+    filled: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file server may say anything of a file's blocks."""
+
+    def discover(*arguments: Any, on_done: Callable[[Discovery], None], **keywords: Any) -> None:
+        def huge(found: Discovery) -> None:
+            assert found.top is not None
+            found.top.allocated = 2**80
+            on_done(found)
+
+        discover_truly(*arguments, on_done=huge, **keywords)
+
+    discover_truly = removal.discover
+    plan = filled.plan(cap=10)
+    monkeypatch.setattr(removal, "discover", discover)
+    report = filled.sweep(plan)
+    assert set(results(report).values()) == {"removed"}
+    assert report.ending is Ending.DONE
+    msgspec.msgpack.encode(report)
+    [past] = filled.history()
+    assert past.ending is Ending.DONE
+    assert len(past.outcomes) == 4
+
+
+def test_outcome_that_can_t_be_written_down_ends_its_tree_and_is_told(
+    filled: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that waited for it for ever would keep the lock."""
+    plan, prints = filled.plan(cap=10), prints_of(filled)
+    monkeypatch.setattr(log_module.Ended, "of", lambda outcome, modes=(): unwritable(outcome))
+
+    def unwritable(outcome: Outcome) -> log_module.Ended:
+        return log_module.Ended(0.0, log_module.Name.of(outcome.name), outcome.result, "\ud800")
+
+    report = filled.sweep(plan)
+    account(filled, report, prints)
+    assert report.ending is Ending.STOPPED
+    assert "can't be written down" in report.problem
+
+
+def test_exception_where_a_removal_is_ended_lets_the_run_come_to_its_end(
+    filled: Rig, monkeypatch: pytest.MonkeyPatch, messages: Messages
+) -> None:
+    messages.expect("a job failed")
+    plan = filled.plan(cap=10)
+    monkeypatch.setattr(removal, "remove", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr(Site, "told", lambda *_: 1 // 0)
+    filled.sweep(plan)
+    filled.pool._failures.clear()
 
 
 def test_root_that_can_no_longer_be_checked_stops_the_sweep_and_puts_back(
