@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from sweeper_gui.core.outcome import Ending, Outcome, Report
+from sweeper_gui.storage import discover as discover_module
 from sweeper_gui.storage import files
 from sweeper_gui.storage import lock as lock_module
 from sweeper_gui.storage.discover import Discovery
@@ -122,7 +123,7 @@ def test_sizes_that_no_volume_has_are_told_as_far_as_a_log_and_a_message_can(
 
         discover_truly(*arguments, on_done=huge, **keywords)
 
-    discover_truly = removal.discover
+    discover_truly = discover_module.discover
     plan = filled.plan(cap=10)
     monkeypatch.setattr(removal, "discover", discover)
     report = filled.sweep(plan)
