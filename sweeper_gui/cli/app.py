@@ -127,7 +127,7 @@ def sweep(
     ticket: Ticket = "",
     as_json: Json = False,
 ) -> Code:
-    """Sweep the named workspaces, or the next orphans, or what a plan file proposes.
+    """Sweep named workspaces, the next orphans, or a plan file.
 
     Each is rechecked, set aside, confirmed by the registry, and only then removed. What is no orphan is skipped with
     the reason. One with doubts is only set aside. Without --yes it lists everything and asks.
@@ -171,10 +171,11 @@ def plan(
     force: Annotated[bool, typer.Option("--force", help="Write over the file that is there.")] = False,
     ticket: Ticket = "",
 ) -> Code:
-    """Write what a sweep would take to a file, so that somebody else can look at it and sweep it.
+    """Write what a sweep would take to a file, to be approved.
 
-    The volume is left as it is. The file holds the evidence of each workspace: 'sweeper sweep --plan FILE' skips what
-    is not in it, has changed since, or is judged otherwise. It is evidence of what was seen, not a signature.
+    Somebody else can look at it then and sweep it. The volume is left as it is. The file holds the evidence of each
+    workspace: 'sweeper sweep --plan FILE' skips what is not in it, has changed since, or is judged otherwise. It is
+    evidence of what was seen, not a signature.
 
     \b
     sweeper plan --max 10 --ticket OPS-123 --out monday.json
@@ -206,7 +207,7 @@ def restore(
     ticket: Ticket = "",
     as_json: Json = False,
 ) -> Code:
-    """Put set-aside workspaces back in their place, overwriting nothing."""
+    """Put set-aside workspaces back, overwriting nothing."""
     return commands.restore(run, names, ticket, as_json)
 
 

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from sweeper_gui.cli.output import UNBOUNDED, plain, table
+from sweeper_gui.core.names import legible
 
 #: From this many columns on the reason stands beside the name, below that beneath it.
 WIDE = 116
 #: A name of this length, a UUID's and a bit, is not broken on a terminal; a longer one is.
 _UNBROKEN = 40
+#: In a file or a pipe nothing is broken; the reasons are aligned behind names of up to this length.
+ALIGNED = 64
 
 
 class NamedTable:
@@ -40,12 +44,23 @@ class NamedTable:
         self._rows.append((cells, name, reason))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._long(options.max_width) if options.max_width >= WIDE else self._short()
+        if options.max_width >= UNBOUNDED:
+            yield self._unbroken()
+        else:
+            yield self._long() if options.max_width >= WIDE else self._short()
 
-    def _long(self, width: int) -> Table:
+    def _unbroken(self) -> Table:
+        longest = max(cell_len(name) for name in (self._names, *(name for _, name, _ in self._rows)))
+        width = min(longest, ALIGNED)
+        made = table(*self._columns, _beside(self._names, width, self._reasons), right=self._right)
+        for cells, name, reason in self._rows:
+            made.add_row(*cells, Text(_beside(name, width, legible(reason))))
+        return made
+
+    def _long(self) -> Table:
         made = table(*self._columns, self._names, self._reasons, right=self._right)
         longest = max(len(name) for name in (self._names, *(name for _, name, _ in self._rows)))
-        made.columns[-2].width = longest if width >= UNBOUNDED else min(longest, _UNBROKEN)
+        made.columns[-2].width = min(longest, _UNBROKEN)
         for cells, name, reason in self._rows:
             made.add_row(*cells, Text(name), plain(reason))
         return made
@@ -58,6 +73,10 @@ class NamedTable:
             kept_cells = [cell for cell, kept in zip(cells, shown, strict=True) if kept]
             made.add_row(*kept_cells, _above(name, reason))
         return made
+
+
+def _beside(name: str, width: int, reason: str) -> str:
+    return f"{name}{' ' * (width - cell_len(name))}  {reason}"
 
 
 def _above(name: str, reason: str) -> Text:

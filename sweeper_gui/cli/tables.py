@@ -93,7 +93,9 @@ def volume_line(volume: VolumeState) -> Text:
 
 
 def registry_line(registry: RegistryState, now: float) -> Text:
-    """How the registry matches the volume, both ways."""
+    """How the registry matches the volume, both ways; nothing of the kind where it could not be read."""
+    if any(source.error for source in registry.sources):
+        return plain("The registry could not be read: nothing is known of any session")
     line = (
         f"{count_text(registry.matched_live)} of {counted(registry.directories, 'directory', 'directories')} "
         f"{'has' if registry.matched_live == 1 else 'have'} a live session, {count_text(registry.matched_deleted)} "
@@ -195,7 +197,8 @@ def _sum(report: Report, *, all_measured: bool) -> Text:
     if report.dry_run:
         start = "Dry run, nothing was changed: "
     line = start + (", ".join(counts) or "nothing done")
-    line += f"; {size_text(report.bytes_freed)} freed in {_seconds(report.seconds)}"
+    line += f"; {size_text(report.bytes_freed)} freed" if report.bytes_freed else ""
+    line += f" in {_seconds(report.seconds)}"
     if report.untouched:
         line += f"; {count_text(len(report.untouched))} untouched"
     if report.remaining_orphans:
@@ -283,6 +286,8 @@ def history_parts(sweeps: Iterable[PastSweep]) -> list[RenderableType]:
 
 
 def _on_whose_word(sweep: PastSweep) -> Iterator[str]:
+    if sweep.kind == "bind":
+        yield f"to {sweep.registry}"
     if sweep.who:
         yield f"by {sweep.who} on {sweep.who.host}"
     if sweep.proposal:
@@ -319,7 +324,7 @@ def _facts(sweep: PastSweep) -> Iterator[tuple[str, str]]:
         yield "proposed", f"by {sweep.proposal} at {time_text(sweep.proposal.at)}"
     yield "volume", sweep.root
     yield "registry", sweep.registry
-    yield "options", ", ".join(f"{name} {value}" for name, value in sweep.options.items() if value)
+    yield "options", ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sweep.options.items() if value)
     if abs(sweep.clock_skew) >= 1:
         yield "clocks", f"the volume's was {sweep.clock_skew:+.0f} s from this host's"
     yield "problem", sweep.problem

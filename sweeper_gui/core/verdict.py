@@ -226,15 +226,15 @@ def _newest(workspace: Workspace, usage: Usage, now: Now) -> tuple[int, int]:
 def _orphan(session: Session | None, usage: Usage | None, now: Now) -> Verdict:
     assert usage is not None
     doubts = []
-    parts = []
+    parts = []  # the doubts first: where there is no room for all, they are what must be seen
     if session is None:
         doubts.append(Doubt.UNEXPLAINED)
         parts.append("no session of this id")
-    else:
-        parts.append(_session_words(session, "session deleted", now))
     if usage.unsaved_work:
         doubts.append(Doubt.UNSAVED_WORK)
-        parts.append("unsaved work: " + ", ".join(usage.unsaved_work))
+        parts.append("unsaved work: " + "; ".join(usage.unsaved_work))
+    if session is not None:
+        parts.append(_session_words(session, "session deleted", now))
     parts.append(f"last change {age_text(now.earlier - usage.newest_change_ns / 1e9)} ago")
     return Verdict(Status.ORPHAN, "; ".join(parts), tuple(doubts))
 

@@ -188,7 +188,7 @@ def _registry(ground: Ground) -> Iterator[Check]:
     told = {f"{read.shown}: {read.error}" for read in snapshot.reads if read.error}
     for problem in snapshot.problems:
         if problem not in told:
-            yield Check("trust", "error", problem, "see 'the volume and its registry' in the README")
+            yield Check("trust", "error", problem, "nothing is swept until it is mended")
 
 
 def _match(snapshot: Snapshot, ids: frozenset[str]) -> Check:

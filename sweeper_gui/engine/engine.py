@@ -490,11 +490,11 @@ def _options(request: m.Sweep) -> dict[str, str]:
     """What was asked for, as the log keeps it."""
     plan = request.plan
     given = {
-        "order": plan.order,
+        "by_name": plan.explicit,
+        "order": None if plan.explicit else plan.order,
         "cap": plan.cap,
         "max_bytes": plan.max_bytes,
-        "explicit": plan.explicit,
         "allow_empty": plan.allow_empty,
         "impact": request.impact,
     }
-    return {name: str(value) for name, value in given.items() if value}
+    return {name: "yes" if value is True else str(value) for name, value in given.items() if value}

@@ -16,6 +16,7 @@ from sweeper_gui.sweep.ground import Ground
 from sweeper_gui.sweep.words import words_of
 
 _THE_FILE = "name the file that 'sweeper plan' wrote"
+_NOT_FOR_ALL = "let its author give it to a group that you are in, or to all (chmod o+r)"
 _OTHER_NAME = "give another name, or say that it may be replaced"
 
 
@@ -52,7 +53,8 @@ def write_plan(file: PlanFile, path: Path, ground: Ground, *, overwrite: bool) -
 
 
 def _unwritable(path: Path, error: OSError) -> PlanProblem:
-    return PlanProblem(f"{visible(str(path))} can't be written: {words_of(error)}", "write it somewhere else")
+    words = "there is no such directory" if error.errno == errno.ENOENT else words_of(error)
+    return PlanProblem(f"{visible(str(path))} can't be written: {words}", "write it somewhere else")
 
 
 def _write_in(directory: int, name: bytes, content: bytes, overwrite: bool) -> None:
@@ -93,7 +95,8 @@ def read_plan(path: Path) -> PlanFile:
         raise PlanProblem(f"the plan {shown} is refused: {problem}", problem.hint) from problem
     except OSError as error:
         words = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
-        raise PlanProblem(f"the plan {shown} can't be read: {words}", _THE_FILE) from error
+        hint = _NOT_FOR_ALL if error.errno == errno.EACCES else _THE_FILE
+        raise PlanProblem(f"the plan {shown} can't be read: {words}", hint) from error
 
 
 def _check_file(status: os.stat_result) -> None:

@@ -496,7 +496,8 @@ def _opened(path: bytes, volume: Volume) -> int:
             ) from error
         except PermissionError as error:
             raise VolumeError(
-                f"the control directory {visible(path)} can't be opened: {error.strerror}", "run as its owner"
+                f"the control directory {visible(path)} can't be opened: {error.strerror}",
+                "run as its owner, or let him set 'control_group' for a team that you are in",
             ) from error
     finally:
         os.close(descriptor)

@@ -12,6 +12,7 @@ import msgspec
 from sweeper_gui.core.audit import NO_MANDATE, Mandate
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result, TrashState
 from sweeper_gui.core.snapshot import Snapshot
+from sweeper_gui.core.units import count_text
 from sweeper_gui.core.verdict import Doubt, Status, Verdict
 from sweeper_gui.storage import files
 from sweeper_gui.storage.control import SweepDirectory
@@ -92,8 +93,9 @@ def bind(ground: Ground) -> str:
         site.report((), Ending.DONE)
         names = " and ".join(str(registry) for registry in ground.registries)
         return (
-            f"{ground.volume.shown} is bound to the registry {names}. "
-            f"Directories with a live session: {snapshot.matched_live}, with a deleted one: {snapshot.matched_deleted}"
+            f"{ground.volume.shown} is bound to the registry {names}: of its directories "
+            f"{count_text(snapshot.matched_live)} have a live session, "
+            f"{count_text(snapshot.matched_deleted)} a deleted one"
         )
 
 

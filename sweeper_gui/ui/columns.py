@@ -97,6 +97,8 @@ class Column:
     right: bool = False
     #: a text that must fit in any font, where `width` pixels may not do
     widest: str = ""
+    #: a sign stands before the text
+    signed: bool = False
 
     @property
     def alignment(self) -> Qt.AlignmentFlag:
@@ -248,6 +250,8 @@ COLUMNS = (
         lambda entry: STATUS_ORDER.index(entry.row.status) * 10 + len(entry.row.verdict.doubts),
         _status_tip,
         186,
+        widest="Orphan · unsaved work",
+        signed=True,
     ),
     Column("size", "Size", "Allocated on disk, hard links counted once", _size_text, _allocated, _size_tip, 94, True),
     Column(
@@ -287,7 +291,7 @@ COLUMNS = (
         lambda cell: _title(cell.entry),
         lambda entry: _folded(_title(entry)),
         lambda cell: _title(cell.entry),
-        150,
+        130,
     ),
     Column(
         "reason",
@@ -296,7 +300,7 @@ COLUMNS = (
         lambda cell: reason_words(cell.entry),
         lambda entry: _folded(reason_words(entry)),
         lambda cell: reason_words(cell.entry),
-        230,
+        200,
     ),
 )
 

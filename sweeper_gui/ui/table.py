@@ -345,7 +345,10 @@ class WorkspaceTable(QTableView):
 
     def _needed(self, column: Column) -> int:
         """How wide the column's longest usual text is in this font, in pixels."""
-        return self.fontMetrics().horizontalAdvance(column.widest) + _PAD + _RIGHT_PAD if column.widest else 0
+        if not column.widest:
+            return 0
+        sign = _ICON + _PAD if column.signed else 0
+        return self.fontMetrics().horizontalAdvance(column.widest) + sign + _PAD + _RIGHT_PAD
 
     def _fit_names(self) -> None:
         """Gives the names of the first rows their width, once: a name is what tells workspaces apart."""

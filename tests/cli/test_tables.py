@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console, RenderableType
 from rich.table import Table
 
@@ -14,7 +15,7 @@ from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Request
 from sweeper_gui.core.snapshot import Session
 from sweeper_gui.core.verdict import Doubt, Status
-from sweeper_gui.engine.messages import Check, Trash
+from sweeper_gui.engine.messages import Check, SourceState, Trash
 from tests.cli.samples import EVIL, NOW, REGISTRY, VOLUME, measured, plan, row, trash_item
 
 UUID = "6f1c9a52-0f0e-4c7b-9d51-2f4a35a1b2c3"
@@ -72,6 +73,12 @@ def test_the_registry_line_tells_the_match_both_ways() -> None:
     )
 
 
+def test_a_registry_that_could_not_be_read_matches_nothing() -> None:
+    failed = replace(REGISTRY, sources=(SourceState("sqlite:/x.db", 0, "does not exist"),), matched_live=0)
+    told = rendered(tables.registry_line(failed, NOW))
+    assert told == "The registry could not be read: nothing is known of any session"
+
+
 def test_a_plan_shows_everything_that_is_confirmed() -> None:
     rows = [row(b"w%d" % number, usage=measured(size=1000 + number)) for number in range(4)]
     doubtful = row(b"d1", doubts=(Doubt.UNEXPLAINED,), reason="no session of this id")
@@ -106,7 +113,15 @@ def test_a_report_tells_each_end_and_the_sum() -> None:
 def test_a_dry_run_never_reads_as_done() -> None:
     text = "\n".join(rendered(part) for part in tables.report_parts(Report("", (), dry_run=True, remaining_orphans=1)))
     assert text.startswith("Dry run, nothing was changed: ")
+    assert "freed" not in text
     assert text.endswith("1 orphan remains")
+
+
+def test_in_a_pipe_each_workspace_has_one_line_and_a_long_name_moves_no_other_ones_reason() -> None:
+    text = rendered(tables.listing([row(b"short", reason="here"), row(b"x" * 255, reason="there")], NOW))
+    header, short, long = text.splitlines()
+    assert header.index("REASON") == short.index("here") == header.index("WORKSPACE") + named_table.ALIGNED + 2
+    assert long.endswith("x" * 255 + "  there")
 
 
 @pytest.mark.parametrize("width", [80, 100_000])

@@ -325,6 +325,13 @@ def test_absence_is_no_proof() -> None:
     assert verdict.reason == "no session of this id; last change 30 days ago"
 
 
+def test_the_doubts_come_first_in_the_reason_as_what_must_be_seen() -> None:
+    verdict = ORPHAN.with_usage(unsaved_work=("web main: 1 untracked file, 1 stash", "api dev: 1 stash")).judged()
+    assert verdict.reason.startswith(
+        "unsaved work: web main: 1 untracked file, 1 stash; api dev: 1 stash; session deleted "
+    )
+
+
 def test_unsaved_work_is_a_doubt() -> None:
     verdict = ORPHAN.with_usage(unsaved_work=("main: 3 uncommitted files",)).judged()
     assert verdict.doubts == (Doubt.UNSAVED_WORK,)

@@ -85,6 +85,16 @@ def test_proposing_writes_one_private_file_and_nothing_on_the_volume(
     assert str(plan.candidates[0].workspace.identity) not in out.read_text()
 
 
+def test_a_place_or_a_file_that_can_not_be_used_is_told_with_what_to_do(planner: Driver, out: Path) -> None:
+    plan = propose(planner, out)
+    failure = planner.run(m.SavePlan(plan, plan.digest, str(out.parent / "nowhere" / "plan.json")))
+    assert failure.message.endswith("can't be written: there is no such directory")
+    out.parent.chmod(0o755)
+    with pytest.raises(PlanProblem, match="Permission denied") as told:
+        as_nobody(plan_files.read_plan, out)
+    assert "chmod o+r" in told.value.hint
+
+
 def test_a_file_that_is_there_is_kept_unless_it_may_be_replaced(planner: Driver, out: Path) -> None:
     plan = propose(planner, out)
     before = out.read_bytes()

@@ -15,10 +15,11 @@ from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.plan import make_plan
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.row import Row
+from sweeper_gui.core.verdict import Doubt
 from sweeper_gui.engine.messages import Check, Diagnosis, History, Trash
 from sweeper_gui.ui.dialogs.answers import DialogPrompts
 from sweeper_gui.ui.dialogs.base import open_dialogs
-from sweeper_gui.ui.dialogs.confirm import UNSEEN, ConfirmDialog
+from sweeper_gui.ui.dialogs.confirm import UNSEEN, ConfirmDialog, doubt_words
 from sweeper_gui.ui.dialogs.doctor import DoctorDialog, diagnosis_text
 from sweeper_gui.ui.dialogs.history import _TITLES, HistoryDialog
 from sweeper_gui.ui.dialogs.plan_model import Line, PlanModel, Section
@@ -163,6 +164,20 @@ def test_doubtful_ones_need_an_act_of_their_own_and_only_by_name(look: Look, par
     assert dialog.confirmed is not None
     assert dialog.confirmed.digest == dialog.plan.digest
     assert {c.treatment for c in dialog.confirmed.plan.candidates} == {Treatment.REMOVE}
+
+
+def test_the_warning_tells_of_the_doubts_that_there_are(look: Look, parent: QWidget) -> None:
+    unsaved = orphan(b"work", 5, inode=20)
+    verdict = replace(unsaved.verdict, doubts=(Doubt.UNSAVED_WORK,))
+    unsaved = replace(unsaved, verdict=verdict)
+    strange = orphan(b"strange", 7, inode=9, explained=False)
+    for rows, told in (((unsaved,), "1 workspace with doubts is only set aside: unsaved work may exist nowhere else."),
+                       ((strange,), "1 workspace with doubts is only set aside: that no session is known is no proof "
+                        "that nobody needs it.")):  # fmt: skip
+        assert doubt_words(make_plan(rows, SweepRequest(cap=10), POLICY)) == told
+    both = doubt_words(make_plan((unsaved, strange), SweepRequest(cap=10), POLICY))
+    assert both.startswith("2 workspaces with doubts are only set aside: that no session is known ")
+    assert both.endswith("; unsaved work may exist nowhere else.")
 
 
 def test_what_was_not_asked_for_by_name_is_never_offered_for_removal_with_doubts(look: Look, parent: QWidget) -> None:

@@ -19,7 +19,7 @@ from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, shown, tool_tip
 from sweeper_gui.ui.report_words import headline, listing_csv, report_csv, totals
 from sweeper_gui.ui.widgets.bound_field import AgeField, SizeField
 from sweeper_gui.ui.widgets.header import match_words, measured_words, space_words
-from sweeper_gui.ui.widgets.sweep_bar import button_words, figure_words, note_words, title_words
+from sweeper_gui.ui.widgets.sweep_bar import button_words, figure_words, load_words, note_words, title_words
 from sweeper_gui.ui.workspace_model import Chosen, Next, Summary
 from tests.ui.rows import orphan, realistic_rows
 from tests.ui.scripted_host import VOLUME
@@ -116,11 +116,11 @@ def test_progress_is_told_by_entries_with_rate_time_left_and_what_is_freed() -> 
 
 @pytest.mark.parametrize(
     ("limit", "latency", "words"),
-    [(14, 0.0029, "up to 14 at once, 2.9 ms each"), (8, 0.0, "up to 8 at once")],
+    [(14, 0.0029, "up to 14 at once, 2.9 ms each"), (8, 0.0, "up to 8 at once"), (0, 0.0, "")],
 )
 def test_the_limit_in_use_and_the_latency_that_it_reacts_to_are_shown(limit: int, latency: float, words: str):
     progress = SweepProgress(1, "removing", entries_total=10, limit=limit, latency=latency)
-    assert figure_words(progress).endswith(f" · {words}")
+    assert load_words(progress.limit, progress.latency) == words
     assert "stopping" in title_words(replace(progress, cancelling=True), "Sweep")
 
 

@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QCheckBox, QDialog, QPushButton, QTableView, QWidg
 from sweeper_gui.core.plan import Plan
 from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.units import age_text, count_text, size_text
+from sweeper_gui.core.verdict import Doubt
 from sweeper_gui.ui.dialogs.base import BaseDialog
 from sweeper_gui.ui.dialogs.plan_model import PlanModel
 from sweeper_gui.ui.dialogs.text_table import text_table
@@ -18,8 +19,14 @@ from sweeper_gui.ui.widgets.ticket_field import TicketField
 #: Said in every confirmation: nobody can see this from here.
 UNSEEN = "Programs of other users and on other hosts that use these directories can't be seen from here."
 
+#: Why nobody should remove what there is this doubt about.
+_DOUBTS = {
+    Doubt.UNEXPLAINED: "that no session is known is no proof that nobody needs it",
+    Doubt.UNSAVED_WORK: "unsaved work may exist nowhere else",
+}
+
 #: A path that is too long loses its start: the name at its end is what tells it from others.
-_WIDTHS = (330, 86, 80, 118, 104, 124)
+_WIDTHS = (322, 80, 72, 118, 104, 140)
 
 
 class ConfirmDialog(BaseDialog):
@@ -180,13 +187,11 @@ def hidden_words(question: SweepQuestion) -> str:
 
 def doubt_words(plan: Plan) -> str:
     """Why some are only set aside."""
-    kept = sum(c.treatment is Treatment.SET_ASIDE and bool(c.verdict.doubts) for c in plan.chosen)
+    kept = [c.verdict.doubts for c in plan.chosen if c.treatment is Treatment.SET_ASIDE and c.verdict.doubts]
     if not kept:
         return ""
-    return (
-        f"{_workspaces(kept)} with doubts {'is' if kept == 1 else 'are'} only set aside: "
-        "that no session is known is no proof that nobody needs it."
-    )
+    why = "; ".join(words for doubt, words in _DOUBTS.items() if any(doubt in doubts for doubts in kept))
+    return f"{_workspaces(len(kept))} with doubts {'is' if len(kept) == 1 else 'are'} only set aside: {why}."
 
 
 def span_sections(table: QTableView, model: PlanModel) -> None:

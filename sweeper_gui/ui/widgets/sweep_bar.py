@@ -58,6 +58,7 @@ class SweepBar(QStackedWidget):
         self.title = ElidedLabel(name="Strong")
         self.progress = QProgressBar()
         self.figures = ElidedLabel(name="Muted")
+        self.load = PlainLabel(name="Muted")
         self.running_impact = _impact_box()
         self.cancel_button = QPushButton("&Cancel")
         self.addWidget(self._idle_page())
@@ -109,12 +110,14 @@ class SweepBar(QStackedWidget):
             self.progress.setValue(min(1000, part * 1000 // total))
         self.progress.setAccessibleName("Entries removed" if removing else "Workspaces done")
         self.figures.set_text(figure_words(progress, removing=removing))
+        self.load.set_text(load_words(progress.limit, progress.latency) if removing else "")
 
     def show_preparing(self) -> None:
         """The list for the confirmation is being made, which measures what is not measured yet."""
         self.setCurrentIndex(1)
         self.title.set_text("Looking at the candidates once more…")
         self.figures.set_text("measuring what is not measured yet")
+        self.load.set_text("")
         self.progress.setRange(0, 0)
         self.progress.setAccessibleName("Preparing the list")
 
@@ -217,11 +220,11 @@ class SweepBar(QStackedWidget):
         left = QVBoxLayout()
         left.setSpacing(5)
         top = QHBoxLayout()
-        top.addWidget(self.title)
-        top.addWidget(self.figures)
-        self.figures.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        top.addWidget(self.title, 1)
+        top.addWidget(self.load)
         left.addLayout(top)
         left.addWidget(self.progress)
+        left.addWidget(self.figures)
         line = QHBoxLayout(page)
         line.setContentsMargins(12, 9, 12, 9)
         line.setSpacing(12)
@@ -302,13 +305,13 @@ def figure_words(progress: SweepProgress, *, removing: bool = True) -> str:
     if progress.seconds_left is not None and not progress.cancelling:
         parts.append(f"{age_text(progress.seconds_left)} left")
     parts.append(f"{size_text(progress.bytes_freed)} freed")
-    if progress.limit:
-        parts.append(load_words(progress.limit, progress.latency))
     return " · ".join(parts)
 
 
 def load_words(limit: int, latency: float) -> str:
-    """How hard the volume is driven, and what that is decided by: 'up to 14 at once, 2.9 ms each'."""
+    """How hard the volume is driven, and what that is decided by: 'up to 14 at once, 2.9 ms each'; empty without."""
+    if not limit:
+        return ""
     at_once = f"up to {count_text(limit)} at once"
     return f"{at_once}, {latency * 1000:.1f} ms each" if latency else at_once
 
