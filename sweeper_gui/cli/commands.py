@@ -435,7 +435,7 @@ def history(
     settings = run.settings()
     wanted = HistoryFilter(names_from(names, settings.volume.root), since, ticket, sweep_id)
     with run.session(settings) as session:
-        sweeps = _past_sweeps(session, wanted)
+        sweeps = _past_sweeps(run, session, wanted)
         if as_json:
             run.output.pieces(documents.history(sweeps))
         elif names or sweep_id:
@@ -445,9 +445,11 @@ def history(
     return Code.DONE
 
 
-def _past_sweeps(session: Session, wanted: HistoryFilter) -> Iterator[PastSweep]:
+def _past_sweeps(run: Invocation, session: Session, wanted: HistoryFilter) -> Iterator[PastSweep]:
     """Page after page: there may be years of them. The first one is there before anything is shown."""
     page = session.run(messages.ReadHistory(wanted), messages.History)
+    if page.problem:
+        run.output.warning(page.problem, "what this host's own logs tell is shown")
 
     def all_pages() -> Iterator[PastSweep]:
         history = page

@@ -18,7 +18,7 @@ from sweeper_gui.core.proposal import check, plan_file, within
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.book import Book
 from sweeper_gui.engine.diagnose import diagnose
-from sweeper_gui.engine.jobs import Job, Jobs, failure_of
+from sweeper_gui.engine.jobs import Job, Jobs, failure_of, told
 from sweeper_gui.engine.open_files import too_few_open_files
 from sweeper_gui.engine.opening import blaming, open_ground
 from sweeper_gui.engine.plan_files import mark_of, read_plan, write_plan
@@ -334,10 +334,14 @@ class _Work:
     def _start_history(self, request: m.ReadHistory) -> m.Reply:
         def work(ground: Ground, job: Job) -> object:
             with contextlib.ExitStack() as stack:
-                control = Control.open_existing(ground.volume, self._settings.volume)
+                control, problem = None, ""
+                try:
+                    control = Control.open_existing(ground.volume, self._settings.volume)
+                except VolumeError as error:
+                    problem = told(f"{error}: {error.hint}" if error.hint else str(error))
                 if control is not None:
                     stack.enter_context(control)
-                history = m.History(*past_sweeps(control, ground, request.wanted, before=request.before))
+                history = m.History(*past_sweeps(control, ground, request.wanted, before=request.before), problem)
             return m.Failure("cancelled", "cancelled") if job.cancel.is_set() else history
 
         return self._on_ground("look at the history", work)

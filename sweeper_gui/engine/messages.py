@@ -232,10 +232,14 @@ class Trash(msgspec.Struct, frozen=True, tag=True):
 
 
 class History(msgspec.Struct, frozen=True, tag=True):
-    """Past sweeps, the newest first. `more` is where the next page goes on; '' where there is none."""
+    """Past sweeps, the newest first. `more` is where the next page goes on; '' where there is none.
+
+    `problem` is why only the logs in the local state could be read, '' where the volume's could.
+    """
 
     sweeps: tuple[PastSweep, ...]
     more: str = ""
+    problem: str = ""
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pwd
+import shutil
 import signal
 import socket
 import stat
@@ -260,6 +261,15 @@ def test_history_tells_an_auditor_everything(mixed: FakeVolume, sweeper: Command
     assert " dead " not in shown
     assert f"set aside by sweep {sweep['sweep_id']}" in shown
     assert "ticket OPS-123" in sweeper("history").out
+
+
+def test_history_of_a_volume_whose_control_directory_is_gone_says_so(mixed: FakeVolume, sweeper: CommandLine) -> None:
+    assert sweeper("sweep", "dead", "--yes").code == 0
+    shutil.rmtree(mixed.root.with_name(f".sweeper-{mixed.root.name}"))
+    ran = sweeper("history", "--json")
+    assert (ran.code, ran.json["sweeps"]) == (0, [])
+    assert "belongs to the control directory" in ran.err
+    assert "remove .sweeper-claim" in ran.err
 
 
 @pytest.mark.parametrize("command", [("sweep",), ("restore", "odd"), ("purge", "odd"), ("resume",)])

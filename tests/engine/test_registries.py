@@ -91,7 +91,7 @@ class Scene:
         self.before = self.prints()
 
     def prints(self) -> dict[str, str]:
-        return {path.name: fingerprint(path) for path in self.volume.root.iterdir()}
+        return {name: fingerprint(self.volume.root / name) for name in self.volume.names()}
 
     def driver(self) -> Driver:
         return Driver(self.host, settings_of(self.volume, self.more, unexplained="remove"))

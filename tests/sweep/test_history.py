@@ -9,6 +9,7 @@ import pytest
 
 from sweeper_gui.core.audit import HistoryFilter, Mandate, PastSweep, Proposal, Who
 from sweeper_gui.storage.control import Control
+from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep import history as history_module
 from sweeper_gui.sweep.history import past_sweeps
 from sweeper_gui.sweep.log import myself
@@ -157,6 +158,9 @@ def test_a_log_that_went_on_in_the_local_state_is_told_even_when_the_volume_has_
     shutil.rmtree(log.parent)
     assert asked(filled) == (past,)
     shutil.rmtree(filled.control_dir)
+    with pytest.raises(VolumeError, match="belongs to the control directory"):
+        asked(filled)  # the root still says that there was one
+    (filled.volume.root / ".sweeper-claim").unlink()
     assert asked(filled) == (past,)
 
 

@@ -35,7 +35,10 @@ class HistoryDialog(BaseDialog):
         self._outcomes = TextModel(_OUTCOMES, (), look, self, right={2, 4})
         self._facts = PlainLabel(name="Muted", wrap=True)
         self._problem = PlainLabel(name="DangerText", wrap=True)
-        if not self._sweeps:
+        if history.problem:
+            problem = f"Only what this host's own logs tell: {history.problem}"
+            self.body.addWidget(PlainLabel(problem, name="DangerText", wrap=True))
+        if not self._sweeps and not history.problem:
             self.body.addWidget(PlainLabel("No sweep has been run on this volume yet.", name="Strong"))
         both = QSplitter(Qt.Orientation.Vertical)
         both.addWidget(self._table)
