@@ -190,7 +190,7 @@ class _Sweep:
 
     def _take(self, batch: Sequence[Candidate]) -> None:
         """Rechecks a batch, sets it aside, confirms it, and sends it on its way to be removed."""
-        measured = [candidate for candidate in batch if self._measured(candidate)]
+        measured = [found for candidate in batch if (found := self._measured(candidate)) is not None]
         if self._cancel.is_set():
             return
         snapshot = self._evidence.fresh_snapshot()
@@ -213,13 +213,16 @@ class _Sweep:
         finally:
             self._put_back_rest(trees)
 
-    def _measured(self, candidate: Candidate) -> bool:
+    def _measured(self, candidate: Candidate) -> Candidate | None:
+        """The candidate with a usage that is young enough; None where there is none."""
         if self._cancel.is_set():
-            return False
+            return None
         found = measured_anew(self._evidence, candidate)
-        if found.problem and not self._cancel.is_set():
+        if not found.problem:
+            return found.candidate
+        if not self._cancel.is_set():
             self._skip(candidate, found.problem)
-        return not found.problem
+        return None
 
     def _recheck(self, batch: Sequence[Candidate], snapshot: Snapshot, facts: Facts) -> list[Candidate]:
         passed = []

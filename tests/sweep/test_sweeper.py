@@ -6,9 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from dulwich import porcelain
+from msgspec.structs import replace
 
 from sweeper_gui.core.outcome import Ending
-from sweeper_gui.core.plan import Order
+from sweeper_gui.core.plan import Order, Plan
+from sweeper_gui.core.policy import Policy
 from sweeper_gui.storage.lock import LockHeld
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Untrusted
@@ -90,6 +93,38 @@ def test_doubtful_one_is_removed_only_by_name_and_word(filled: Rig) -> None:
     assert results(filled.sweep(filled.plan("lost-0"))) == {"lost-0": "set-aside"}
     filled.restore("lost-0")
     assert results(filled.sweep(filled.plan("lost-0", remove_doubtful=True))) == {"lost-0": "removed"}
+
+
+def measured_long_ago(plan: Plan, share: float) -> Plan:
+    """The plan as if it had lain there for this share of the time after which a size is no longer believed."""
+    seconds = share * Policy().max_usage_age
+    aged = (
+        replace(one, usage=replace(one.usage, measured_at=one.usage.measured_at - seconds, unsaved_work=()))
+        for one in plan.candidates
+    )
+    return replace(plan, candidates=tuple(aged))
+
+
+@pytest.mark.parametrize("share", [0.7, 1.5])
+def test_plan_that_was_confirmed_late_is_measured_anew_and_swept(filled: Rig, share: float) -> None:
+    plan = measured_long_ago(filled.plan("gone-0", "gone-1"), share)
+    (filled.volume.root / "gone-1" / "repo" / "new").touch()
+    report = filled.sweep(plan)
+    assert results(report) == {"gone-0": "removed", "gone-1": "skipped"}
+    assert "changed since it was measured" in outcome_of(report, "gone-1").reason
+
+
+@pytest.mark.parametrize("share", [0.7, 1.5])
+def test_unsaved_work_that_is_found_when_it_is_measured_anew_keeps_it(filled: Rig, share: float) -> None:
+    """It may hang on what lies outside the workspace, such as a repository that this one borrows from."""
+    porcelain.init(str(filled.volume.root / "gone-0" / "repo"))
+    plan = filled.plan("gone-0", remove_doubtful=True)
+    [candidate] = plan.candidates
+    assert candidate.usage.unsaved_work
+    candidate = replace(candidate, verdict=replace(candidate.verdict, doubts=()))
+    report = filled.sweep(measured_long_ago(replace(plan, candidates=(candidate,)), share))
+    assert results(report) == {"gone-0": "skipped"}
+    assert "doubts are others" in outcome_of(report, "gone-0").reason
 
 
 def test_dry_run_writes_nothing(filled: Rig) -> None:
