@@ -330,10 +330,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class ReadLog(msgspec.Struct, frozen=True):
-    """What a log tells. `damaged` says that a line could not be read: what follows it is unknown."""
+    """What a log tells. `damaged` says that a line could not be read: what follows it is unknown.
+
+    `missing`: there is none, as in a run that died before it began one.
+    """
 
     records: tuple[Record, ...]
     damaged: str = ""
+    missing: bool = False
 
     @property
     def begun(self) -> Begun | None:
@@ -357,7 +361,8 @@ def read_log(sweep: SweepDirectory | None, fallback: Path) -> ReadLog:
         try:
             there = _parsed(_content(sweep), sweep_id)
         except OSError as error:
-            there = ReadLog((), f"the log can't be read: {error.strerror}")
+            missing = isinstance(error, FileNotFoundError)
+            there = ReadLog((), f"the log can't be read: {error.strerror}", missing)
     try:
         here = _parsed(read_private(fallback, _MAX_SIZE), sweep_id)
     except OSError:

@@ -25,7 +25,7 @@ from sweeper_gui.sweep.progress import Progress, ending_of
 from sweeper_gui.sweep.recheck import difference, judge_set_aside
 from sweeper_gui.sweep.removal import Removals
 from sweeper_gui.sweep.site import Site, open_site
-from sweeper_gui.sweep.trash import Left, Lying, announced_restores, lying_in
+from sweeper_gui.sweep.trash import Left, Lying, Restores, announced_restores, lying_in
 from sweeper_gui.sweep.tree import Tree, put_back
 from sweeper_gui.sweep.words import words_of
 
@@ -172,9 +172,31 @@ class _Reclaim:
     def resume(self, items: Items | None) -> Report:
         self._skip_missing(items)
         restores = announced_restores(self._site.control, self._ground)
-        unfinished = [lying for lying in self._lying if lying.item.unfinished and lying.intent]
-        chosen = [lying for lying in unfinished if items is None or _is_item(lying, items)]
-        return self._remove([(lying, _resumed(lying, restores)) for lying in chosen])
+        chosen = []
+        for lying in self._lying:
+            if items is not None and not _is_item(lying, items):
+                continue
+            left = _resumed(lying, restores.announced)
+            if not (lying.item.unfinished and lying.intent):
+                self._skip_finished(lying, asked=items is not None)
+            elif not self._perhaps_restored(lying, left, restores):
+                chosen.append((lying, left))
+        return self._remove(chosen)
+
+    def _skip_finished(self, lying: Lying, *, asked: bool) -> None:
+        """What was asked for, or is half removed, is told also where there is nothing to be done about it."""
+        item = lying.item
+        if asked or (item.problem and item.state is TrashState.REMOVING):
+            self._skip(item.name, f"stays in the trash: {item.problem or 'nothing of it was left half done'}")
+
+    def _perhaps_restored(self, lying: Lying, left: Left, restores: Restores) -> bool:
+        """Whether a person may have said that it go back, in a log that does not tell all; then it stays."""
+        item = lying.item
+        perhaps = left is Left.REMOVE and item.state is TrashState.WHOLE and item.sweep_id < restores.untold
+        if perhaps:
+            words = f"the log of {restores.untold} can't be read to its end, and may say that it be put back"
+            self._skip(item.name, f"stays in the trash: {words}; restore it, or purge it by name")
+        return perhaps
 
     # --- both -------------------------------------------------------------------------------------------------------
 

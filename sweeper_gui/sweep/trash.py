@@ -20,6 +20,9 @@ _NOTHING_ELSE = {
     TrashState.REMOVING: "its removal has begun, and someone has to look at it",
 }
 
+#: Runs that put back nothing but what they have set aside themselves.
+_NEVER_RESTORE = frozenset({"sweep", "bind"})
+
 
 class Left(StrEnum):
     """What a run that did not come to its end left to be done with a tree."""
@@ -68,21 +71,35 @@ def ids_in_trash(ground: Ground, control: Control | None = None) -> frozenset[st
     return frozenset(id_ for id_ in map(ground.volume.id_of, names) if id_ is not None)
 
 
-def announced_restores(control: Control, ground: Ground) -> frozenset[tuple[str, int]]:
-    """Trees, by sweep and number, that a restore was about to put back, as the logs of all runs tell."""
+class Restores(msgspec.Struct, frozen=True):
+    """What the logs of all runs tell of restores: the trees, by sweep and number, that one was about to put back.
+
+    `untold` is the last run of which the log does not tell all: it may have been about to put back any earlier one.
+    """
+
+    announced: frozenset[tuple[str, int]]
+    untold: str = ""
+
+
+def announced_restores(control: Control, ground: Ground) -> Restores:
+    """What restores were about to do, whether they came to it or not."""
     found: set[tuple[str, int]] = set()
+    untold = ""
     for sweep_id in control.sweep_ids():
         try:
             with control.open_sweep(sweep_id) as sweep:
-                records = read_log(sweep, ground.log_fallback(sweep_id)).records
+                log = read_log(sweep, ground.log_fallback(sweep_id))
         except OSError:
+            untold = sweep_id
             continue
-        for record in records:
+        if log.damaged and not log.missing and (log.begun is None or log.begun.kind not in _NEVER_RESTORE):
+            untold = sweep_id
+        for record in log.records:
             if isinstance(record, Restoring) and record.source:
                 found.add((record.source, record.number))
             elif isinstance(record, Removing) and record.source:
                 found.discard((record.source, record.number))
-    return frozenset(found)
+    return Restores(frozenset(found), untold)
 
 
 def _of_sweep(sweep: SweepDirectory, ground: Ground) -> Iterator[Lying]:

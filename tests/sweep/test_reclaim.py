@@ -268,6 +268,45 @@ def test_resume_does_what_a_restore_that_died_was_about_to_do(
     assert results(filled.resume()) == {"gone-0": "restored"}
 
 
+@pytest.mark.parametrize("place", ["restoring", "begun"])
+def test_resume_removes_nothing_that_a_restore_of_a_damaged_log_may_have_been_about_to_put_back(
+    filled: Rig, cut: Callable[..., None], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    cut("confirm", "gone-0")
+
+    def die(*_: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "move", die)
+        with pytest.raises(PowerCut):
+            filled.restore("gone-0")
+    filled.cancel.clear()
+    log = max(filled.control_dir.glob("sweeps/*/log.jsonl"))
+    written = log.read_bytes()
+    at = written.index(f'{{"type":"{place}"'.encode()) + 30
+    log.write_bytes(written[:at] + b"#" + written[at + 1 :])
+    report = filled.resume()
+    assert results(report) == {"gone-0": "skipped"}
+    assert "may say that it be put back" in outcome_of(report, "gone-0").reason
+    cut("confirm", "gone-1")  # what was set aside later can't be meant
+    assert results(filled.resume()) == {"gone-0": "skipped", "gone-1": "removed"}
+    assert results(filled.restore("gone-0")) == {"gone-0": "restored"}
+
+
+def test_resume_tells_of_what_it_can_t_finish(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = filled.sweep(filled.plan("gone-0", set_aside=True))
+    assert results(filled.resume({(report.sweep_id, 0)})) == {"gone-0": "skipped"}
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "remove", lambda *_, on_done, **__: on_done(_CUT_OFF))
+        half = filled.sweep(filled.plan("gone-1"))
+    assert results(half) == {"gone-1": "partly-removed"}
+    (filled.control_dir / "sweeps" / half.sweep_id / "log.jsonl").unlink()
+    [told] = filled.resume().outcomes
+    assert told.name.decode() == f"{half.sweep_id}/removing/0"
+    assert "log can't be read" in told.reason
+
+
 def test_resume_takes_up_a_put_back_that_failed(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     original = sweeper._Sweep._confirm
 
