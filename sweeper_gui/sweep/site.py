@@ -130,6 +130,8 @@ class Site:
         self._try_to_write(msgspec.structs.replace(closed, notes=notes))
         if self._log_problem and ending is Ending.DONE:
             report = msgspec.structs.replace(report, ending=Ending.STOPPED, problem=self._log_problem)
+        elif self._log_problem not in ("", problem):
+            notes = (*notes, self._log_problem)
         return msgspec.structs.replace(report, notes=notes)
 
     def bind(self, snapshot: Snapshot, *, anew: bool = False) -> None:

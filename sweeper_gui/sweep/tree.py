@@ -122,6 +122,9 @@ def put_back(site: Site, tree: Tree, reason: str) -> Outcome:
         taken = f"{reason}; it stays set aside, because its name is taken by another entry"
         return Outcome(tree.name, Result.CONFLICT, taken)
     except FileNotFoundError:
+        if files.inode_of(tree.entry, tree.directory.whole) != tree.identity.inode:
+            why = "it is no longer where it was set aside to"
+            return Outcome(tree.name, Result.FAILED, f"{reason}; {why}: look into the trash", 0, 0, 1, (why,))
         return _stays(tree, reason, "the directory that it lay in is gone: make it, then restore")
     except (OSError, VolumeError) as error:
         return _stays(tree, reason, words_of(error))

@@ -151,6 +151,37 @@ def test_outcome_that_can_t_be_written_down_ends_its_tree_and_is_told(
     assert "can't be written down" in report.problem
 
 
+def test_log_that_is_not_complete_is_told_of_a_cancelled_run_too(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = filled.plan(cap=10)
+
+    def unwritable(outcome: Outcome) -> log_module.Ended:
+        filled.cancel.set()
+        return log_module.Ended(0.0, log_module.Name.of(outcome.name), outcome.result, "\ud800")
+
+    monkeypatch.setattr(log_module.Ended, "of", lambda outcome, modes=(): unwritable(outcome))
+    monkeypatch.setattr(sweeper, "BATCH", 1)
+    report = filled.sweep(plan)
+    assert report.ending is Ending.CANCELLED
+    assert "can't be written down" in " ".join(report.notes)
+
+
+def test_tree_that_somebody_took_out_of_the_trash_is_not_said_to_lie_there(
+    filled: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def confirm(self: Any, trees: Any) -> None:
+        [whole] = filled.control_dir.glob("sweeps/*/whole")
+        (whole / "0").rename(tmp_path / "taken")
+        raise VolumeError("interrupted")
+
+    plan, prints = filled.plan("gone-0"), prints_of(filled)
+    monkeypatch.setattr(sweeper._Sweep, "_confirm", confirm)
+    told = outcome_of(filled.sweep(plan), "gone-0")
+    assert told.result == "failed"
+    assert "no longer where it was set aside to" in told.reason
+    assert "stays set aside" not in told.reason
+    assert fingerprint(tmp_path / "taken") == prints["gone-0"]
+
+
 def test_exception_where_a_removal_is_ended_lets_the_run_come_to_its_end(
     filled: Rig, monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
