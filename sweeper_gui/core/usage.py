@@ -31,6 +31,8 @@ class Usage(msgspec.Struct, frozen=True):
     children_cut: bool = False
     #: mount points met inside, as paths below the workspace
     mounts: tuple[bytes, ...] = ()
+    #: directories inside, or the top itself as an empty path, that are roots of other volumes
+    other_roots: tuple[bytes, ...] = ()
     #: what is known of unsaved work in repositories inside: 'main: 3 uncommitted files'
     unsaved_work: tuple[str, ...] = ()
 

@@ -103,6 +103,11 @@ def _protected(workspace: Workspace, usage: Usage | None, snapshot: Snapshot | N
     elif mounts:
         at_top = workspace.name in workspace.mounts
         reason = "is a mount point" if at_top else f"contains a mount point: {visible(mounts[0])}"
+    elif workspace.other_root is not None:
+        reason = f"lies in the root of another volume, {visible(workspace.other_root)}, which is swept by itself"
+    elif usage is not None and usage.other_roots:
+        inner = visible(usage.other_roots[0])
+        reason = f"contains the root of another volume: {inner}" if inner else "is the root of another volume"
     elif workspace.needed_because:
         reason = workspace.needed_because
     elif usage is not None and usage.children_cut:

@@ -51,6 +51,8 @@ class Workspace(msgspec.Struct, frozen=True):
     uid: int | None = None
     #: mount points at or below this directory, as paths below the root
     mounts: tuple[bytes, ...] = ()
+    #: the directory above this one that is the root of another volume, as its path below our root
+    other_root: bytes | None = None
     #: why the tool itself needs something in here: 'holds the configuration file'
     needed_because: str | None = None
     #: who is seen to use it: 'vim (pid 4711) has its working directory inside'

@@ -18,7 +18,7 @@ import msgspec
 from sweeper_gui.core.names import visible
 from sweeper_gui.storage import files
 
-#: The file in the root; listings pass it over.
+#: The file in the root; listings pass it over. Nested roots may each have one: what is below belongs to the nearest.
 CLAIM = b".sweeper-claim"
 _IDENTITY = b"identity"
 _MAX_SIZE = 16_384
@@ -52,6 +52,16 @@ def objection(root: int, control: int | None) -> str:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # anyone who may write there may have made it
         return "another control directory, and can't be read"
     return f"the control directory that {visible(theirs.by)} sees as {visible(theirs.path)}"
+
+
+def is_in(directory: int) -> bool:
+    """Whether the directory is the root of a volume: something has the claim's name in it. Raises OSError."""
+    files.fresh_stat(b"", directory)  # another host may have made it a moment ago
+    try:
+        files.fresh_stat(CLAIM, directory)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _read(name: bytes, directory: int) -> bytes | None:

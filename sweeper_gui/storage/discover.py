@@ -81,10 +81,10 @@ def discover(
     """Reads the whole tree `name` in the directory open as `parent_fd`, and compares it with the evidence.
 
     Not ok: any change newer than `evidence_newest_ns` (but for the top's ctime, which the setting aside has set), a top
-    that is not the directory of `evidence_identity` or has another mtime, anything that can't be read, a mount or
-    another device inside. None as evidence accepts every change: for a tree whose removal has begun. `now_ns` and
-    `back_off` are as for `measure`. `parent_fd` stays open until `on_done` is called, exactly once, from a thread of
-    the pool.
+    that is not the directory of `evidence_identity` or has another mtime, anything that can't be read, a mount, another
+    device or the root of another volume inside. None as evidence accepts every change: for a tree whose removal has
+    begun. `now_ns` and `back_off` are as for `measure`. `parent_fd` stays open until `on_done` is called, exactly once,
+    from a thread of the pool.
     """
     _Discovering(
         pool, parent_fd, name, evidence_newest_ns, evidence_identity, now_ns, cancel, on_done, back_off
@@ -176,6 +176,8 @@ class _Discovering(Walk[Directory]):
             return self._difference
         if self.mounts:
             return f"contains a mount point: {visible(self.mounts[0]) or '.'}"
+        if self.other_roots:
+            return f"contains the root of another volume: {visible(self.other_roots[0]) or '.'}"
         if self.errors:
             return f"could not be read: {self.errors[0]}"
         return "cancelled" if self.stopping or self._top is None else ""

@@ -163,6 +163,7 @@ class _Measuring(Walk[Directory]):
                     child_directories=tuple(self._children),
                     children_cut=self._children_cut,
                     mounts=tuple(self.mounts),
+                    other_roots=tuple(self.other_roots),
                     unsaved_work=() if cancelled else self._survey.unsaved_work(),
                 ),
                 identity=identity_of(self._top) if self._top is not None else None,

@@ -20,6 +20,7 @@ from typing import Generic, Protocol, TypeVar
 from sweeper_gui.core.usage import change_of
 from sweeper_gui.storage import files
 from sweeper_gui.storage.attempts import BACK_OFF, NO_ANSWER
+from sweeper_gui.storage.claim import CLAIM
 from sweeper_gui.storage.files import CrossesMount
 from sweeper_gui.storage.mounts import is_network
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, after
@@ -32,8 +33,10 @@ PART = 16
 #: An attribute that takes longer than this, in seconds, came over a network: those of a directory are then read in
 #: parallel, by threads that find no other directory to read. (Some volumes serve one look-up in a directory at a time.)
 SLOW = 100e-6
-#: Errors that are kept with their text.
+#: Errors that are kept with their text, and roots of other volumes with their path.
 MAX_ERRORS = 5
+#: As a listing gives it.
+_CLAIM = os.fsdecode(CLAIM)
 #: A readable sentence for errors that mean that somebody is at work in the tree.
 CHANGED = "changed while it was read"
 
@@ -112,8 +115,8 @@ class Tally:
     """What some entries of one directory add up to; hard-linked files are not added up yet. Bytes and nanoseconds."""
 
     __slots__ = (
-        "apparent", "blocks", "directories", "entries", "errors", "links", "mounts", "newest", "newest_ctime",
-        "newest_name",
+        "apparent", "blocks", "claimed", "directories", "entries", "errors", "links", "mounts", "newest",
+        "newest_ctime", "newest_name",
     )  # fmt: skip
 
     def __init__(self, newest: int) -> None:
@@ -128,6 +131,8 @@ class Tally:
         self.directories: list[tuple[str, int, int]] = []  # name, inode, blocks
         self.links: list[Link] = []
         self.mounts: list[str] = []
+        #: whether the directory is the root of another volume
+        self.claimed = False
         self.errors: list[tuple[str, OSError]] = []
 
     def read(self, entries: Sequence[Entry], device: int, now_ns: int) -> None:
@@ -143,6 +148,8 @@ class Tally:
             if status.st_dev != device:
                 self.mounts.append(entry.name)
                 continue
+            if entry.name == _CLAIM:
+                self.claimed = True
             modified, changed = status.st_mtime_ns, status.st_ctime_ns
             if changed > newest_ctime:  # noqa: PLR1730 - max() would be a call for every entry there is
                 newest_ctime = changed
@@ -195,9 +202,9 @@ class Walk(ABC, Generic[N]):
     ) -> None:
         """Changes up to `newest_ns` are of no interest; those with an mtime later than `now_ns` go by their ctime.
 
-        A `strict` walk ends at the first error or mount, and on a network file system it has all attributes from the
-        server: a change that another host made in the last minute must be seen. What did not answer is read again after
-        each time of `back_off`, in seconds, before it is an error.
+        A `strict` walk ends at the first error, mount or root of another volume, and on a network file system it has
+        all attributes from the server: a change that another host made in the last minute must be seen. What did not
+        answer is read again after each time of `back_off`, in seconds, before it is an error.
         """
         self.pool = pool
         self.tree = Tree(parent_fd, name)
@@ -209,6 +216,7 @@ class Walk(ABC, Generic[N]):
         self.error_count = 0
         self.errors: list[str] = []
         self.mounts: list[bytes] = []
+        self.other_roots: list[bytes] = []
         #: protects everything above, and what the kinds of walk add
         self.lock = threading.Lock()
         #: no further directory is opened
@@ -417,7 +425,9 @@ class Walk(ABC, Generic[N]):
             self.apparent += tally.apparent
             self.newest_ctime_ns = max(self.newest_ctime_ns, tally.newest_ctime)
             self.mounts += [node.path(os.fsencode(name)) for name in tally.mounts]
-            self.halted = self.halted or (self._strict and bool(tally.mounts))
+            if tally.claimed and len(self.other_roots) < MAX_ERRORS:
+                self.other_roots.append(node.path())
+            self.halted = self.halted or (self._strict and bool(tally.mounts or tally.claimed))
             self._pending += len(children)
             self.take(node, tally, children)
         for name, error in tally.errors:

@@ -23,7 +23,7 @@ from sweeper_gui.storage.measure import Counters, MeasureResult, measure
 from sweeper_gui.storage.queue import WorkPool
 from tests.support.mounts import bind, tmpfs
 from tests.support.nobody import NOBODY, as_nobody
-from tests.support.removals import PATIENCE, Awaited, fill, make_deep_tree, measured, opened
+from tests.support.removals import PATIENCE, Awaited, discovered, fill, make_deep_tree, measured, opened
 from tests.support.slowfs import Fault, slow_volume
 from tests.support.trees import make_tree
 
@@ -360,6 +360,18 @@ def test_mounts_are_named_and_never_entered(pool: WorkPool, tmp_path: Path) -> N
         usage = measured(pool, top).usage
     assert set(usage.mounts) == {b"bound", b"other", b"d000/d00000/itself"}
     assert usage.entries == before.entries + 3
+
+
+@pytest.mark.parametrize("inner", ["", "repo/ws"])
+def test_a_root_of_another_volume_is_told_and_discovered_by_no_removal(
+    pool: WorkPool, tmp_path: Path, inner: str
+) -> None:
+    top = make_tree(tmp_path / "top", 10)
+    (top / inner).mkdir(parents=True, exist_ok=True)
+    (top / inner / ".sweeper-claim").symlink_to("nowhere")
+    assert measured(pool, top).usage.other_roots == (inner.encode(),)
+    found = discovered(pool, top)
+    assert (found.ok, found.reason) == (False, f"contains the root of another volume: {inner or '.'}")
 
 
 def test_a_top_that_is_a_mount_is_not_entered(pool: WorkPool, tmp_path: Path) -> None:
