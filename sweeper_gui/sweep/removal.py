@@ -14,7 +14,8 @@ from sweeper_gui.storage import files
 from sweeper_gui.storage.discover import Discovery, discover
 from sweeper_gui.storage.remove import Removal, remove
 from sweeper_gui.storage.volume import VolumeError
-from sweeper_gui.sweep.evidence import Untrusted
+from sweeper_gui.sweep.clock import since_boot
+from sweeper_gui.sweep.evidence import FRESH, Untrusted
 from sweeper_gui.sweep.log import Name, Removing
 from sweeper_gui.sweep.site import Site
 from sweeper_gui.sweep.tree import Tree, put_back
@@ -67,6 +68,7 @@ class Removals:
         if self._stop.is_set():
             self._leave(tree, f"{self._why_stopped()} before its removal began")
             return
+        asked = since_boot()
         doubt = found.reason if not found.ok else self._ask(tree, found)
         if doubt:
             self._leave(tree, doubt)
@@ -75,7 +77,7 @@ class Removals:
         if not self._announced(tree, found):
             return
         tree.step = "removing"
-        if not self._settled(tree):
+        if not self._settled(tree) or not self._still_answered(tree, found, asked):
             return
         remove(
             self._site.ground.pool,
@@ -123,6 +125,29 @@ class Removals:
             reason = f"its removal could not begin: {words_of(error)}; it waits in the trash"
             self._end(tree, Outcome(tree.name, Result.PARTLY_REMOVED, reason))
             return False
+        return True
+
+    def _still_answered(self, tree: Tree, found: Discovery, asked: float) -> bool:
+        """Whether the answers still hold, where a volume that hung made them old; False where not: the tree has ended.
+
+        `asked` is in seconds since boot.
+        """
+        doubt = self._ask(tree, found) if since_boot() - asked > FRESH else ""
+        if doubt and (tree.begun or self._turned_back(tree, doubt)):
+            self._leave(tree, doubt)
+        return not doubt
+
+    def _turned_back(self, tree: Tree, doubt: str) -> bool:
+        """Moves a tree of which nothing has been removed from `removing/` to `whole/`; False where it ended there."""
+        try:
+            self._site.check_lock()
+            with self._site.ground.pool.operation():
+                files.move(tree.entry, tree.directory.removing, tree.entry, tree.directory.whole, tree.identity.inode)
+        except (OSError, VolumeError) as error:
+            reason = f"{doubt}; nothing of it has been removed, and it could not be moved back: {words_of(error)}"
+            self._end(tree, Outcome(tree.name, Result.PARTLY_REMOVED, reason))
+            return False
+        tree.step = "checking"
         return True
 
     def _ask(self, tree: Tree, found: Discovery) -> str:

@@ -19,10 +19,11 @@ from sweeper_gui.storage import files
 from sweeper_gui.storage import lock as lock_module
 from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.volume import Volume, VolumeError
+from sweeper_gui.sweep import clock, removal, sweeper
 from sweeper_gui.sweep import log as log_module
-from sweeper_gui.sweep import removal, sweeper
 from sweeper_gui.sweep.removal import MOST_PENDING, Removals
 from sweeper_gui.sweep.site import Site
+from sweeper_gui.sweep.tree import Tree
 from tests.support.messages import Messages
 from tests.support.mounts import ext4
 from tests.support.nobody import as_nobody
@@ -180,6 +181,32 @@ def test_tree_that_somebody_took_out_of_the_trash_is_not_said_to_lie_there(
     assert "no longer where it was set aside to" in told.reason
     assert "stays set aside" not in told.reason
     assert fingerprint(tmp_path / "taken") == prints["gone-0"]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_answer_that_grew_old_while_the_volume_hung_is_asked_for_again_before_the_first_unlink(
+    filled: Rig, monkeypatch: pytest.MonkeyPatch, moves: bool
+) -> None:
+    """The rename to `removing/` took an hour to get to the disk, and meanwhile the session came back."""
+    plan, prints = filled.plan("gone-0"), prints_of(filled)
+    settled, hour = Removals._settled, itertools.count(1)
+
+    def hang(self: Removals, tree: Tree) -> bool:
+        done = settled(self, tree)
+        filled.volume.revive_session("gone-0")
+        if not moves:
+            monkeypatch.setattr(files, "move", failing(errno.EIO, 1, files.move))
+        return done
+
+    monkeypatch.setattr(Removals, "_settled", hang)
+    monkeypatch.setattr(removal, "since_boot", lambda: clock.since_boot() + 3_600.0 * next(hour))
+    report = filled.sweep(plan)
+    assert results(report) == {"gone-0": "restored" if moves else "partly-removed"}
+    assert "no orphan any more (live)" in outcome_of(report, "gone-0").reason
+    kept = filled.volume.root / "gone-0"
+    if not moves:
+        [kept] = filled.control_dir.glob("sweeps/*/removing/*")
+    assert fingerprint(kept) == prints["gone-0"]
 
 
 def test_exception_where_a_removal_is_ended_lets_the_run_come_to_its_end(
