@@ -150,6 +150,8 @@ class _Reclaim:
         self._skip_missing(items)
         asked = bool(names) or items is not None or older_than is not None
         before = time.time() - (older_than or 0.0)
+        by_age = not names and items is None
+        restores = announced_restores(self._site.control, self._ground) if by_age else None
         chosen = [
             lying
             for lying in lying_here
@@ -158,6 +160,7 @@ class _Reclaim:
             and (items is None or _is_item(lying, items))
             and (older_than is None or lying.item.set_aside_at <= before)
             and (self._by_name or not self._unsaved(lying))
+            and (restores is None or not self._to_be_put_back(lying, restores))
         ]
         return self._remove([(lying, Left.REMOVE) for lying in chosen])
 
@@ -166,6 +169,14 @@ class _Reclaim:
             return False
         self._skip(lying.item.name, "stays set aside: it holds unsaved work and is purged only by name")
         return True
+
+    def _to_be_put_back(self, lying: Lying, restores: Restores) -> bool:
+        """Whether a run that did not come to it was about to put it back: an age alone is no reason to do otherwise."""
+        left = _resumed(lying, restores.announced)
+        if left is Left.PUT_BACK:
+            self._skip(lying.item.name, "stays set aside: it was about to be put back; restore it, or purge it by name")
+            return True
+        return self._perhaps_restored(lying, Left.REMOVE, restores)
 
     # --- resume -----------------------------------------------------------------------------------------------------
 

@@ -294,6 +294,25 @@ def test_resume_removes_nothing_that_a_restore_of_a_damaged_log_may_have_been_ab
     assert results(filled.restore("gone-0")) == {"gone-0": "restored"}
 
 
+def test_purge_by_age_takes_nothing_that_a_restore_that_died_was_about_to_put_back(
+    filled: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.sweep(filled.plan("gone-0", "gone-1", set_aside=True))
+
+    def die(*_: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "move", die)
+        with pytest.raises(PowerCut):
+            filled.restore("gone-0")
+    filled.cancel.clear()
+    report = filled.purge(older_than=0.0)
+    assert results(report) == {"gone-0": "skipped", "gone-1": "removed"}
+    assert "about to be put back" in outcome_of(report, "gone-0").reason
+    assert results(filled.restore("gone-0")) == {"gone-0": "restored"}
+
+
 def test_resume_tells_of_what_it_can_t_finish(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     report = filled.sweep(filled.plan("gone-0", set_aside=True))
     assert results(filled.resume({(report.sweep_id, 0)})) == {"gone-0": "skipped"}
