@@ -89,17 +89,22 @@ def announced_restores(control: Control, ground: Ground) -> Restores:
         try:
             with control.open_sweep(sweep_id) as sweep:
                 log = read_log(sweep, ground.log_fallback(sweep_id))
+                if log.damaged and not log.missing and not _is_sweep(sweep, log):
+                    untold = sweep_id
         except OSError:
             untold = sweep_id
             continue
-        if log.damaged and not log.missing and (log.begun is None or log.begun.kind not in _NEVER_RESTORE):
-            untold = sweep_id
         for record in log.records:
             if isinstance(record, Restoring) and record.source:
                 found.add((record.source, record.number))
             elif isinstance(record, Removing) and record.source:
                 found.discard((record.source, record.number))
     return Restores(frozenset(found), untold)
+
+
+def _is_sweep(sweep: SweepDirectory, log: ReadLog) -> bool:
+    """Whether it was a run that puts back nothing but its own: where its log can't tell, its trees do."""
+    return log.begun.kind in _NEVER_RESTORE if log.begun is not None else bool(sweep.trees())
 
 
 def _of_sweep(sweep: SweepDirectory, ground: Ground) -> Iterator[Lying]:
