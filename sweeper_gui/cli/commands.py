@@ -91,6 +91,11 @@ def _warn(run: Invocation, session: Session) -> None:
     volume, registry = session.volume, session.registry
     for warning in volume.warnings if volume else ():
         run.output.warning(warning)
+    if volume and not volume.error and not session.rows:
+        run.output.warning(
+            f"nothing lies in {volume.root}: is the volume mounted?",
+            "Where it should be, require_mount = true refuses a root that is not on a mounted volume.",
+        )
     if volume and volume.error:
         run.output.warning(f"the volume could not be listed: {volume.error}")
     if volume and (volume.unfinished or volume.expired):

@@ -97,6 +97,8 @@ def _volume(ground: Ground) -> Iterator[Check]:
         yield Check("listing", "ok", f"{counted(len(ids), 'workspace')} listed in {took:.2f} s")
     except VolumeError as error:
         yield Check("listing", "error", str(error), error.hint)
+    if mount.read_only:
+        return  # nobody may write, whoever he is
     if os.access(volume.root, os.W_OK | os.X_OK):
         yield Check("permissions", "ok", "we may rename what lies in the root")
     else:
@@ -184,7 +186,8 @@ def _registry(ground: Ground) -> Iterator[Check]:
             else:
                 yield Check("registry", "warning", f"{words}; it tells no deleted ones, so that every orphan is "
                             "unexplained and only set aside", "let the query return deleted_at")  # fmt: skip
-    yield _match(snapshot, on_volume)
+    if not any(read.error for read in snapshot.reads):  # what could not be read matches nothing, and proves nothing
+        yield _match(snapshot, on_volume)
     told = {f"{read.shown}: {read.error}" for read in snapshot.reads if read.error}
     for problem in snapshot.problems:
         if problem not in told:
@@ -205,7 +208,12 @@ def _match(snapshot: Snapshot, ids: frozenset[str]) -> Check:
     if twins:
         differ = "name differs from a live id only in its form", "names differ from a live id only in their form"
         words += f"; {counted(len(twins), *differ)}, such as {visible(twins[0])}"
-        return Check("match", "error", words, "let the query return ids exactly as the directories are named")
+        return Check(
+            "match",
+            "warning" if live or deleted else "error",
+            words,
+            "let the query return ids exactly as the directories are named",
+        )
     if not ids or live or deleted:
         return Check("match", "ok", words)
     words += f"; directories such as {_examples(unknown)}, ids such as {_examples(missing)}"

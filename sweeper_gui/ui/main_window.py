@@ -255,7 +255,7 @@ class MainWindow(QMainWindow):
         elif scan is None or scan.phase == "listing":
             self.table.show_empty("Listing the volume…", "Rows appear as soon as the directory is read.")
         else:
-            self.table.show_empty("No workspaces", "There is nothing below the root of this volume.")
+            self.table.show_empty("No workspaces", "There is nothing below the root of this volume: is it mounted?")
 
     def _show_volume_error(self) -> None:
         """Above the rows of an earlier listing; without any, the table's own place says it."""

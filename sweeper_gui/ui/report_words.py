@@ -48,7 +48,7 @@ def totals(report: Report, doing: str) -> str:
     """What was freed, how long it took, what remains; of what is no sweep, only how long it took."""
     parts = []
     sweep = doing == "Sweep"
-    if sweep and not report.dry_run:
+    if sweep and report.bytes_freed:
         parts.append(f"{size_text(report.bytes_freed)} freed")
     parts.append(f"in {age_text(report.seconds)}")
     number = report.remaining_orphans

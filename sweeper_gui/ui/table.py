@@ -291,7 +291,7 @@ class WorkspaceTable(QTableView):
         self._set_up()
         self._set_up_header()
         self._delegates = self._dress_cells()
-        model.rowsInserted.connect(self._fit_names)
+        model.rowsInserted.connect(self._fit_columns)
         model.layoutAboutToBeChanged.connect(self._remember_place)
         model.layoutChanged.connect(self._return_to_place)
         model.leaving.connect(self._prepare_for_leaving)
@@ -347,16 +347,21 @@ class WorkspaceTable(QTableView):
         """How wide the column's longest usual text is in this font, in pixels."""
         if not column.widest:
             return 0
-        sign = _ICON + _PAD if column.signed else 0
+        sign = _ICON + 2 * _PAD if column.signed else 0
         return self.fontMetrics().horizontalAdvance(column.widest) + sign + _PAD + _RIGHT_PAD
 
-    def _fit_names(self) -> None:
-        """Gives the names of the first rows their width, once: a name is what tells workspaces apart."""
-        self._model.rowsInserted.disconnect(self._fit_names)
+    def _fit_columns(self) -> None:
+        """Gives the names of the first rows their width, once: a name is what tells workspaces apart.
+
+        And the usual texts theirs: by now the style sheet's font is known.
+        """
+        self._model.rowsInserted.disconnect(self._fit_columns)
         number = COLUMN_OF["workspace"]
         labels = (entry.row.label for entry in self._model.shown_entries[:_SAMPLED_NAMES])
         widest = max((self.fontMetrics().horizontalAdvance(label) for label in labels), default=0)
         self.setColumnWidth(number, max(self.columnWidth(number), min(_WIDEST_NAME, widest + _PAD + _RIGHT_PAD)))
+        for usual, column in enumerate(COLUMNS):
+            self.setColumnWidth(usual, max(self.columnWidth(usual), self._needed(column)))
         self._fill_width()
 
     def _dress_cells(self) -> list[CellDelegate]:

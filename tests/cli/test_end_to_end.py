@@ -373,6 +373,14 @@ def test_a_broken_registry_stops_a_sweep_with_3(
     assert fingerprint(mixed.root.parent) == before
 
 
+def test_an_empty_root_is_asked_about_as_an_unmounted_volume_would_look_so(
+    volume: FakeVolume, sweeper: CommandLine
+) -> None:
+    ran = sweeper("list")
+    assert ran.code == 0
+    assert f"nothing lies in {volume.root}: is the volume mounted?" in ran.err
+
+
 def test_an_empty_registry_stops_a_sweep_with_3(volume: FakeVolume, sweeper: CommandLine) -> None:
     volume.unexplained("odd")
     ran = sweeper("sweep", "--yes")

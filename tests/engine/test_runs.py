@@ -234,6 +234,34 @@ def test_one_is_told_as_one(tmp_path: Path, local: LocalHost) -> None:
     assert found["local memory"].endswith(": 1 live id at the last trusted read")
 
 
+def test_what_could_not_be_read_is_not_said_to_match_nothing(volume: FakeVolume, local: LocalHost) -> None:
+    volume.live("alive")
+    settings = settings_of(volume)
+    volume.database.unlink()
+    titles = {check.title: check.state for check in Driver(local, settings).run(m.Diagnose()).checks}
+    assert titles["registry"] == "error"
+    assert "match" not in titles
+
+
+def test_a_single_id_of_another_form_is_a_warning_and_only_such_ids_are_an_error(
+    tmp_path: Path, local: LocalHost
+) -> None:
+    volume = FakeVolume(tmp_path)
+    volume.live("alive")
+    volume.session("other")
+    volume.workspace("OTHER")
+    driver = Driver(local, settings_of(volume))
+
+    def match() -> m.Check:
+        diagnosis: m.Diagnosis = driver.run(m.Diagnose())
+        (check,) = [check for check in diagnosis.checks if check.title == "match"]
+        return check
+
+    assert (match().state, "OTHER" in match().detail) == ("warning", True)
+    (volume.root / "alive").rename(volume.root / "ALIVE")
+    assert match().state == "error"
+
+
 # --- an ordinary user -----------------------------------------------------------------------------------------------
 
 

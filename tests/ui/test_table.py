@@ -32,9 +32,13 @@ def shown_table(model: WorkspaceModel, look: Look, qtbot: QtBot) -> WorkspaceTab
 
 def test_the_usual_doubts_fit_into_the_status_column(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:
     table = shown_table(model, look, qtbot)
-    room = table.columnWidth(COLUMN_OF["status"]) - 8 - 14 - 16
+    model.apply([orphan()])
+    model.settle()
+    width = table.fontMetrics().horizontalAdvance
+    padding, sign, gap = 8 + 14, 16 + 6, 6
+    room = table.columnWidth(COLUMN_OF["status"]) - padding - sign - width("Orphan") - gap
     for doubt in ("unexplained", "unsaved work"):
-        assert table.fontMetrics().horizontalAdvance(f"Orphan · {doubt}") <= room - 6
+        assert width(f"· {doubt}") <= room
 
 
 def test_the_current_row_keeps_its_place_on_the_screen_while_others_move(
