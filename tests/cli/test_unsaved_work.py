@@ -33,8 +33,8 @@ def test_unsaved_work_is_listed_with_its_reason(repos: dict[str, Repo], sweeper:
         "dirty": ("orphan", ["unsaved-work"]),
         "damaged": ("orphan", ["unsaved-work"]),
     }
-    assert "; unsaved work: web main: 1 uncommitted file; " in found["dirty"]["reason"]
-    assert "; unsaved work: web main: its index is damaged; " in found["damaged"]["reason"]
+    assert "unsaved work: web main: 1 uncommitted file; " in found["dirty"]["reason"]
+    assert "unsaved work: web main: its index is damaged; " in found["damaged"]["reason"]
     assert "unsaved" not in found["clean"]["reason"]
 
 
