@@ -46,6 +46,8 @@ _PROBE_DIRECTORY = b".sweeper-probe"
 #: Files that live for a moment only: what is there of them with the lock held was left by a run that died.
 _MOMENTARY = re.compile(rb"(probe|binding|identity)-[0-9a-f]{16}")
 _RESERVE = b"reserve"
+#: The files in a control directory in which no sweep has been begun yet.
+_OF_A_NEW_ONE = (b"identity", b"lock")
 _RESERVED_BYTES = 256 * 1024
 
 
@@ -142,6 +144,8 @@ class Control(Opened):
         super().__init__(descriptor)
         self.path = path
         self.group = group
+        #: whether this run has made it, so that it holds nothing of anybody else's yet
+        self.made = False
 
     @classmethod
     def open_existing(cls, volume: Volume, settings: VolumeSettings) -> "Control | None":
@@ -177,9 +181,10 @@ class Control(Opened):
             finally:
                 os.close(parent)
         control = cls(place.path, _opened(place.path, volume), group)
+        control.made = made
         try:
             control._check(fresh=made)
-            _refuse_other(volume, place.path, control.descriptor)
+            control._refuse_other(volume)
             if control._make(SWEEPS):
                 files.settle(control.descriptor)
         except BaseException:
@@ -193,7 +198,35 @@ class Control(Opened):
         Call with the lock held. Raises `VolumeError`, also where the root has another one by now.
         """
         self._even_if_full(lambda: self._claim(volume, by))
-        _refuse_other(volume, self.path, self.descriptor)
+        self._refuse_other(volume)
+
+    def _refuse_other(self, volume: Volume) -> None:
+        """As the function; and one that we have just made goes again, or it would be a second one for the other host.
+
+        Whatever anybody has put into it meanwhile stays, and so does the directory then.
+        """
+        try:
+            _refuse_other(volume, self.path, self.descriptor)
+        except VolumeError:
+            if self.made:
+                with contextlib.suppress(OSError, VolumeError):
+                    self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        parent = os.open(os.path.dirname(self.path), _PARENT_FLAGS)
+        try:
+            name = os.path.basename(self.path)
+            if files.inode_of(name, parent) != os.fstat(self.descriptor).st_ino:
+                return
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(SWEEPS, dir_fd=self.descriptor)  # fails where a sweep has been begun in it
+            for entry in _OF_A_NEW_ONE:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry, dir_fd=self.descriptor)
+            os.rmdir(name, dir_fd=parent)
+        finally:
+            os.close(parent)
 
     def _claim(self, volume: Volume, by: str) -> None:
         with _words(f"{volume.shown} can't be given the file {visible(claim.CLAIM)} that names its control directory"):

@@ -11,6 +11,7 @@ import pytest
 from sweeper_gui.settings import VolumeSettings
 from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.listing import list_workspaces
+from sweeper_gui.storage.lock import Lock
 from sweeper_gui.storage.volume import Volume, VolumeError
 from tests.support.mounts import bind, tmpfs
 from tests.support.slowfs import Fault, slow_volume
@@ -75,6 +76,41 @@ def test_hosts_that_begin_at_once_do_not_both_get_the_root(shared: Path, tmp_pat
         ours.check_unchanged(here)
         with pytest.raises(VolumeError, match="alice@a"):
             theirs.check_unchanged(there)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_host_that_came_second_takes_its_new_control_directory_away_again(
+    shared: Path, tmp_path: Path, begun: bool
+) -> None:
+    inside = shared / "root" / ".sweeper"
+    with (
+        bind(shared / "root", tmp_path / "alone") as alone,
+        host(alone) as (there, settings),
+        Control.open_or_create(there, settings) as theirs,
+        Lock(theirs, there, "bob@b", "b", "sweep"),
+    ):
+        winner = shared / ".sweeper-root"
+        winner.mkdir(0o700)
+        (winner / "identity").write_text('{"id":"1","path":"/x","by":"alice@a","at":1.0}')
+        (shared / "root" / ".sweeper-claim").hardlink_to(winner / "identity")
+        if begun:
+            (inside / "sweeps" / "somebody's").mkdir()
+        with pytest.raises(VolumeError, match="alice@a"):
+            theirs.claim(there, "bob@b")
+    assert inside.exists() == begun
+    if begun:
+        assert {path.name for path in inside.iterdir()} == {"identity", "lock", "sweeps"}
+        return
+    assert sweep(shared / "root") == os.fsencode(winner)
+
+
+def test_control_directory_that_was_there_before_is_not_taken_away(shared: Path) -> None:
+    sweep(shared / "root")
+    (shared / "root" / ".sweeper-claim").unlink()
+    (shared / "root" / ".sweeper-claim").write_text("another one's")
+    with host(shared / "root") as (volume, settings), pytest.raises(VolumeError):
+        Control.open_or_create(volume, settings)
+    assert (shared / ".sweeper-root" / "identity").exists()
 
 
 def test_root_on_a_file_system_without_hard_links_is_claimed_all_the_same(tmp_path: Path) -> None:
