@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 
 from sweeper_gui import __version__
-from sweeper_gui.core.audit import Mandate
+from sweeper_gui.core.audit import Mandate, Proposal
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Report
 from sweeper_gui.core.proposal import check, plan_file, within
@@ -270,7 +270,7 @@ class _Work:
             max_age = self._settings.sweep.plan_max_age
             check(file, now=time.time(), max_age=max_age, volume=mark_of(ground), registries=ground.registries)
             plan = prepare_proposed(ground, self._book, scan, file)
-            planned = m.Planned(plan, file.proposal)
+            planned = m.Planned(plan, file.proposal, own=_is_own(file.proposal))
             self._opened = {file.digest: planned}
             return planned
 
@@ -394,7 +394,7 @@ class _Work:
         if opened is None or opened.proposal is None:
             words = "only a plan that somebody else has proposed is swept here (two_persons)"
             return m.Failure("usage", words, "save it as a plan, and let somebody else sweep that")
-        if opened.proposal.by.vouched == myself().vouched:
+        if _is_own(opened.proposal):
             words = f"{opened.proposal.by.vouched} has proposed this plan, and so may not sweep it (two_persons)"
             return m.Failure("usage", words, "let somebody else sweep it")
         return None
@@ -488,6 +488,10 @@ class _Work:
         while not all(job.ended.is_set() for job in reading):
             if time.monotonic() > deadline or cancel.wait(_LOOK_EVERY):
                 return
+
+
+def _is_own(proposal: Proposal) -> bool:
+    return proposal.by.vouched == myself().vouched
 
 
 def _options(request: m.Sweep) -> dict[str, str]:

@@ -264,10 +264,11 @@ class Diagnosis(msgspec.Struct, frozen=True, tag=True):
 
 
 class Planned(msgspec.Struct, frozen=True, tag=True):
-    """A plan, ready to be confirmed; `proposal` tells whose it is where it came from a file."""
+    """A plan, ready to be confirmed; `proposal` tells whose it is where it came from a file, `own` that it is ours."""
 
     plan: Plan
     proposal: Proposal | None = None
+    own: bool = False
 
 
 class PlanSaved(msgspec.Struct, frozen=True, tag=True):

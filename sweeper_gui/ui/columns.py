@@ -11,7 +11,6 @@ from sweeper_gui.core.outcome import Result
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.units import age_text, count_text, size_text
 from sweeper_gui.core.verdict import Doubt, Status
-from sweeper_gui.core.workspace import Kind
 from sweeper_gui.ui.entry import Entry
 from sweeper_gui.ui.plain_text import shown
 
@@ -157,8 +156,8 @@ def _size_tip(cell: Cell) -> str:
 
 
 def _size_text(cell: Cell) -> str:
-    if cell.measuring and cell.entry.row.usage is None and cell.entry.row.workspace.kind is Kind.DIRECTORY:
-        return f"{DASH} measuring…"
+    if cell.measuring and cell.entry.row.usage is None and cell.entry.row.status is not Status.FOREIGN:
+        return "measuring…"
     return size_words(cell.entry.row)
 
 
@@ -253,7 +252,17 @@ COLUMNS = (
         widest="Orphan · unsaved work",
         signed=True,
     ),
-    Column("size", "Size", "Allocated on disk, hard links counted once", _size_text, _allocated, _size_tip, 94, True),
+    Column(
+        "size",
+        "Size",
+        "Allocated on disk, hard links counted once",
+        _size_text,
+        _allocated,
+        _size_tip,
+        94,
+        True,
+        "measuring…",
+    ),
     Column(
         "entries",
         "Entries",

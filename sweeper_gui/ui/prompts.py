@@ -26,8 +26,9 @@ class SweepQuestion:
     ticket: TicketRule = NO_RULE
     #: whose plan it is, where it came from a file
     proposal: Proposal | None = None
-    #: whether only a plan that somebody else has proposed is swept
+    #: whether only a plan that somebody else has proposed is swept, and whether this is one's own
     two_persons: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True)

@@ -254,6 +254,7 @@ class Work:
             ticket=self._settings.ticket_rule,
             proposal=planned.proposal,
             two_persons=self._settings.sweep.two_persons,
+            own=planned.own,
         )
 
     async def _save_plan(self, confirmed: Confirmed) -> None:

@@ -348,6 +348,7 @@ def test_with_two_persons_only_what_somebody_else_proposed_is_swept(
     propose(driver, out, "gone-0")
     planned = opened(driver, out)
     assert planned.proposal is not None
+    assert planned.own
     before = fingerprint(volume.root)
     mine = m.Sweep(planned.plan, planned.plan.digest, proposed=planned.proposal.digest)
     for request in (m.Sweep(planned.plan, planned.plan.digest), mine):
@@ -357,4 +358,6 @@ def test_with_two_persons_only_what_somebody_else_proposed_is_swept(
     assert driver.run(replace(mine, dry_run=True)).report.dry_run
     assert fingerprint(volume.root) == before
     monkeypatch.setattr(engine_module, "myself", lambda: Who("root", "elsewhere", 1, "sue"))
+    planned = opened(driver, out)
+    assert not planned.own
     assert swept(driver, planned) == {"gone-0": "removed"}

@@ -237,6 +237,16 @@ def test_where_two_persons_are_wanted_ones_own_plan_can_only_be_saved(look: Look
     assert dialog.save_button.isEnabled()
 
 
+def test_where_two_persons_are_wanted_a_file_of_ones_own_can_not_be_swept(look: Look, parent: QWidget) -> None:
+    proposal = Proposal(Who("root", "vm", 3), NOW - 7_200, "d", "OPS-7")
+    dialog = confirm(question(NAMED, proposal=proposal, two_persons=True, own=True), look, parent)
+    assert "somebody else must sweep it" in texts(dialog)
+    assert not dialog.remove_button.isEnabled()
+    assert not dialog.aside_button.isEnabled()
+    only_mine = confirm(question(NAMED, proposal=proposal, own=True), look, parent)
+    assert only_mine.remove_button.isEnabled()
+
+
 def test_a_proposed_plan_says_whose_it_is_and_is_not_made_worse(look: Look, parent: QWidget) -> None:
     proposal = Proposal(Who("amelie", "laptop", 3), NOW - 7_200, "d", "OPS-7")
     dialog = confirm(question(NAMED, proposal=proposal, two_persons=True), look, parent)

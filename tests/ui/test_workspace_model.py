@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from sweeper_gui.core.outcome import Outcome, Result
 from sweeper_gui.core.plan import Order
 from sweeper_gui.core.row import Row
-from sweeper_gui.core.verdict import Status
+from sweeper_gui.core.verdict import Status, Verdict
 from sweeper_gui.engine.messages import SweepProgress, TreeProgress
 from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS
 from sweeper_gui.ui.row_filter import RowFilter
@@ -300,7 +300,9 @@ def test_an_unknown_size_is_a_dash_and_says_when_it_is_still_to_come(model: Work
     model.apply([unmeasured(orphan(b"a"))])
     assert model.data(cell(model, b"a", "size")) == "—"
     model.set_measuring(True)
-    assert model.data(cell(model, b"a", "size")) == "— measuring…"
+    assert model.data(cell(model, b"a", "size")) == "measuring…"
+    model.apply([replace(unmeasured(orphan(b"f", inode=3)), verdict=Verdict(Status.FOREIGN, "another name"))])
+    assert model.data(cell(model, b"f", "size")) == "—"
 
 
 # --- views -----------------------------------------------------------------------------------------------------------

@@ -171,9 +171,11 @@ def proposal_words(question: SweepQuestion) -> str:
 
 
 def two_persons_words(question: SweepQuestion) -> str:
-    """That it may not be swept, because nobody else has proposed it."""
-    if not question.two_persons or question.proposal is not None:
+    """That it may not be swept here, because nobody else has proposed it."""
+    if not question.two_persons:
         return ""
+    if question.proposal is not None:
+        return "You have proposed this plan yourself: here somebody else must sweep it." if question.own else ""
     return "Here only a plan that somebody else has proposed is swept: save this one as a plan."
 
 
