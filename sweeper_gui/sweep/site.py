@@ -19,7 +19,7 @@ from sweeper_gui.storage.lock import Keeper, Lock, LockLost
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.binding import Binding, read_binding, write_binding
 from sweeper_gui.sweep.clock import since_boot
-from sweeper_gui.sweep.evidence import Evidence
+from sweeper_gui.sweep.evidence import Evidence, Untrusted
 from sweeper_gui.sweep.forward import Forwarder, socket_of
 from sweeper_gui.sweep.ground import Ground
 from sweeper_gui.sweep.leftovers import clear_up
@@ -167,7 +167,11 @@ def open_site(
     """
     with contextlib.ExitStack() as stack:
         site = _prepared(stack, ground, kind, options, allow_empty, mandate)
-        yield site
+        try:
+            yield site
+        except (Untrusted, VolumeError) as error:  # told in the log too, or it would look like a run that died
+            site.report((), Ending.STOPPED, problem=words_of(error))
+            raise
 
 
 def _prepared(

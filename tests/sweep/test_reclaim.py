@@ -103,6 +103,9 @@ def test_registry_that_fails_keeps_the_trash(filled: Rig) -> None:
     with pytest.raises(Untrusted):
         filled.purge("gone-0")
     assert set(by_name(filled)) == {"gone-0"}
+    refused = filled.history()[0]
+    assert (refused.kind, refused.ending) == ("purge", Ending.STOPPED)
+    assert "does not exist" in refused.problem
 
 
 def test_what_a_process_still_has_open_is_not_purged(filled: Rig) -> None:
