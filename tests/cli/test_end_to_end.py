@@ -420,6 +420,33 @@ def test_a_held_lock_is_4(slow: "SlowSweep", wait_for: WaitFor) -> None:
     assert slow.sweeper.end(running).code == 130
 
 
+def test_a_killed_sweep_that_is_stuck_in_the_volume_keeps_the_lock_until_that_answers(
+    tmp_path: Path, wait_for: WaitFor
+) -> None:
+    hang = Fault("unlink", "*/removing/*", hang=True)
+    with slow_volume(tmp_path / "backing", tmp_path / "mount", hang) as slow:
+        volume = FakeVolume(slow.path, tmp_path / "collab.sqlite3")
+        volume.live("alive")
+        volume.deleted("dead", 20)
+        volume.deleted("other")
+        with contextlib.closing(CommandLine(volume, tmp_path)) as sweeper:
+            stuck = sweeper.start("sweep", "dead", "--yes")
+            wait_for(lambda: slow.hanging() > 0)
+            stuck.kill()
+            for command in (("sweep", "other", "--yes"), ("resume", "--yes")):
+                ran = sweeper(*command)
+                assert ran.code == 4, ran
+                assert f"process {stuck.pid}" in ran.err
+                assert "last heard of" in ran.err
+            assert volume.names() == {"alive", "other"}
+            slow.set_plan()
+            stuck.wait(60)
+            ran = sweeper("resume", "--yes", "--json")
+            assert (ran.code, ran.outcomes()) == (0, {"dead": "removed"})
+            assert sweeper("sweep", "other", "--yes").code == 0
+        assert volume.names() == {"alive"}
+
+
 # --- cancelling -----------------------------------------------------------------------------------------------------
 
 

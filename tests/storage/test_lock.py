@@ -21,6 +21,7 @@ from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.lock import Holder, Keeper, Lock, LockHeld, LockLost, holder_of
 from sweeper_gui.storage.volume import Volume, VolumeError
 from tests.support.messages import Messages
+from tests.support.mounts import tmpfs
 
 _REPO = Path(__file__).parents[2]
 _HOLDING = """
@@ -83,9 +84,16 @@ def test_holder_that_was_killed_is_told_and_holds_nobody_up(place: Place, monkey
 
 
 @contextmanager
-def _holding(place: Place) -> "Iterator[subprocess.Popen[str]]":
-    """A process that holds the lock, killed at the end of the block."""
+def _holding(place: Place, *, mounted_at: Path | None = None) -> "Iterator[subprocess.Popen[str]]":
+    """A process that holds the lock, killed at the end of the block; as another host would, with mounts of its own."""
     command = [sys.executable, "-c", _HOLDING, str(place.root)]
+    if mounted_at is not None:
+        mount = 'mount --bind "$1" "$2" && umount "$1" && shift 2 && exec "$@"'
+        command[-1] = str(mounted_at / place.root.name)
+        command = [
+            "unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh",
+            str(place.root.parent), str(mounted_at), *command,
+        ]  # fmt: skip
     with subprocess.Popen(command, cwd=_REPO, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -100,6 +108,22 @@ def test_stopped_holder_is_named_with_when_it_was_last_heard_of(place: Place) ->
         process.send_signal(signal.SIGSTOP)
         with pytest.raises(LockHeld, match="last heard of at"):
             place.lock()
+
+
+def test_excludes_who_mounts_the_volume_elsewhere_and_sees_no_mount_of_ours(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "ours") as ours:
+        (ours / "root").mkdir()
+        (tmp_path / "theirs").mkdir()
+        place = Place(ours / "root")
+        with place.volume, place.control:
+            with _holding(place, mounted_at=tmp_path / "theirs") as process:
+                with pytest.raises(LockHeld, match=rf"carol on elsewhere \(process {process.pid}\), sweep 7"):
+                    place.lock()
+                assert "carol on elsewhere" in (holder_of(place.control) or "")
+            assert not any((tmp_path / "theirs").iterdir())
+            with place.lock() as lock:
+                assert lock.found is not None
+                assert lock.found.who == "carol"
 
 
 def _elsewhere(renewed: float) -> bytes:
