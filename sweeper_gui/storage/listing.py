@@ -107,10 +107,9 @@ def with_attributes(volume: Volume, workspace: Workspace, *, fresh: bool = False
     With `fresh` the server is asked, whatever this host knows of the name and of the directory behind it, and whether a
     directory above has become the root of another volume.
     """
-    if fresh:
-        workspace = msgspec.structs.replace(workspace, other_root=_other_root(volume, workspace.name))
-    with volume.parent_of(workspace.name) as parent:
+    with volume.parent_of(workspace.name) as parent:  # first: it refuses a name that is none of a workspace
         if fresh:
+            workspace = msgspec.structs.replace(workspace, other_root=_other_root(volume, workspace.name))
             files.fresh_stat(b"", parent)
             status = files.fresh_stat(workspace.basename, parent)
         else:
