@@ -32,11 +32,11 @@ def pool() -> Iterator[WorkPool]:
     made.close()
 
 
-def filled(disk: Path, elsewhere: Path, pool: WorkPool) -> Rig:
-    """Two orphans and a live one on the disk; the registry and the settings lie elsewhere."""
+def filled(disk: Path, elsewhere: Path, pool: WorkPool, orphans: int = 2) -> Rig:
+    """Orphans and a live one on the disk; the registry and the settings lie elsewhere."""
     rig = Rig(elsewhere, pool, FakeVolume(disk, elsewhere / "collab.sqlite3"))
     rig.volume.live("live-0", 5)
-    for number in range(2):
+    for number in range(orphans):
         rig.volume.deleted(f"gone-{number}", 5)
     return rig
 
@@ -89,14 +89,14 @@ def test_volume_that_runs_full_is_cleaned_all_the_same(
                 file.write(b"x" * 4096)
 
     with tmpfs(tmp_path / "disk", 2) as disk:
-        rig = filled(disk, tmp_path, pool)
+        rig = filled(disk, tmp_path, pool, orphans=10)  # whose intents take more than what is left of the log's page
         live = fingerprint(rig.volume.root / "live-0")
         plan = rig.plan(cap=10)
         with monkeypatch.context() as patch:
             NamedSteps(patch, str(disk), step, fill)
             report = rig.sweep(plan)
         assert (disk / "filler").stat().st_size > 1 << 20
-        assert results(report) == {"gone-0": "removed", "gone-1": "removed"}
+        assert results(report) == {f"gone-{number}": "removed" for number in range(10)}
         assert report.ending is Ending.DONE
         assert fingerprint(rig.volume.root / "live-0") == live
         assert not rig.trash()
