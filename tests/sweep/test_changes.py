@@ -497,3 +497,112 @@ def test_change_at_every_step(
                     raise AssertionError(f"{change} before {step}: {error}") from error
     finally:
         pool.close()
+
+
+# --- the trash ------------------------------------------------------------------------------------------------------
+
+#: Each run over what lies in the trash, and the steps before which a change is made.
+_RECLAIMS: dict[str, tuple[Callable[[Rig], Report], tuple[Step, ...]]] = {
+    "purge": (
+        lambda rig: rig.purge(older_than=0.0),
+        (
+            ("write log.jsonl", 1),
+            ("enter whole/N/…", 2),
+            ("write log.jsonl", 2),
+            ("renameat2 removing/N", 1),
+            ("unlink removing/N/…", 2),
+        ),
+    ),
+    "restore": (
+        lambda rig: rig.restore(*_ORPHANS),
+        (("write log.jsonl", 1), ("write log.jsonl", 2), ("renameat2 gone-0", 1), ("renameat2 gone-1", 1)),
+    ),
+    "resume": (Rig.resume, (("write log.jsonl", 1), ("write log.jsonl", 2), ("unlink removing/N/…", 2))),
+}
+_MOST_DANGEROUS = (
+    "replaced by another file system",
+    "control directory replaced",
+    "lock replaced",
+    "live one bound inside",
+    "names taken again",
+    "written through a handle from before",
+)
+
+
+def _fill_trash(case: Case, kind: str, patch: pytest.MonkeyPatch) -> None:
+    """Everything whole in the trash, or half removed where a resume is to find something to do."""
+    if kind != "resume":
+        report = case.rig.sweep(case.rig.plan(cap=10, set_aside=True))
+        assert set(results(report).values()) == {"set-aside"}
+        return
+    plan = case.rig.plan(cap=10)
+    with patch.context() as context:
+
+        def fail() -> None:
+            steps.failing = errno.EIO
+
+        steps = NamedSteps(context, str(case.scratch), ("unlink removing/N/…", 2), fail)
+        case.rig.sweep(plan)
+    assert any(item.state is TrashState.REMOVING for item in case.rig.trash())
+
+
+def _run_reclaim(case: Case, kind: str, change: str, step: Step, patch: pytest.MonkeyPatch) -> None:
+    _fill_trash(case, kind, patch)
+    outside: dict[str, str] = {}
+    failed: list[Exception] = []
+    report = None
+
+    def act() -> None:
+        try:
+            with contextlib.suppress(NothingThere):
+                _CHANGES[change](case)
+        except Exception as error:  # noqa: BLE001 - raised again by the test, not into the run
+            failed.append(error)
+        outside.update(_strangers(case))
+
+    with patch.context() as context:
+        steps = case.steps = NamedSteps(context, str(case.scratch), step, act)
+        with contextlib.suppress(VolumeError):  # the preflight refused
+            report = _RECLAIMS[kind][0](case.rig)
+    for error in failed:
+        raise error
+    assert steps.acted is not None, f"{step} never came"
+    assert _strangers(case) == outside
+    _check_live(case)
+    _check_reclaimed(case, kind, report)
+    if change in _FATAL:
+        _check_stopped(steps, report)
+
+
+def _check_reclaimed(case: Case, kind: str, report: Report | None) -> None:
+    """What was told to be removed is gone, and everything else is whole unless its removal had begun."""
+    told = results(report) if report is not None else {}
+    for name in _ORPHANS:
+        place = case.whereabouts(name)
+        if kind == "restore":
+            assert place is not None, f"{name} is gone after a restore"
+        if told.get(name) == Result.REMOVED:
+            assert place is None, f"{name} was told to be removed, and lies in {place}"
+        elif name in told and kind != "resume":
+            assert place is not None, f"{name} is gone, and was told to be {told[name]}"
+        if place is not None and "/removing/" not in f"{place}":
+            assert fingerprint(place) == case.prints[name], f"{name} in {place} is not whole"
+
+
+@pytest.mark.parametrize("kind", _RECLAIMS)
+def test_change_while_the_trash_is_worked_on(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = WorkPool(1)
+    try:
+        with tmpfs(tmp_path / "store") as store:
+            cases = itertools.product(_MOST_DANGEROUS, _RECLAIMS[kind][1])
+            for number, (change, step) in enumerate(cases):
+                scratch = tmp_path / f"case-{number}"
+                scratch.mkdir()
+                try:
+                    with ExitStack() as undo:
+                        case = _made(store / f"case-{number}", scratch / "mount", scratch, pool, undo)
+                        _run_reclaim(case, kind, change, step, monkeypatch)
+                except Exception as error:
+                    raise AssertionError(f"{change} before {step}: {error}") from error
+    finally:
+        pool.close()
