@@ -16,6 +16,9 @@ from sweeper_gui.core.outcome import Ending, Result, TrashState
 from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import Trash
 from sweeper_gui.settings import Settings
+from sweeper_gui.storage.control import Control
+from sweeper_gui.storage.lock import Lock
+from sweeper_gui.storage.volume import Volume
 from sweeper_gui.ui import controller as controller_module
 from sweeper_gui.ui.controller import EnginePhase
 from sweeper_gui.ui.plan_choice import all_set_aside
@@ -235,6 +238,35 @@ def test_a_workspace_that_comes_alive_after_the_plan_is_not_swept(
 
     play_for_real(settings_of(volume), scene)
     assert (volume.root / "gone-0" / "repo").is_dir()
+
+
+def test_who_holds_the_lock_is_told_and_the_sweep_goes_on_when_it_is_free(
+    play_for_real: PlayForReal, volume: FakeVolume
+) -> None:
+    settings = settings_of(volume)
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        stage.prompts.confirm = as_shown
+        stage.model.select([b"gone-1"])
+        with (
+            Volume(settings.volume) as opened,
+            Control.open_or_create(opened, settings.volume) as control,
+            Lock(control, opened, "carol", "bastion-2", "sweep 7"),
+        ):
+            stage.window.actions_["sweep"].trigger()
+            await until(lambda: "failure" in stage.window.banners.notices)
+            assert (
+                f"carol on bastion-2 (process {os.getpid()}), sweep 7" in stage.window.banners.notices["failure"].text
+            )
+            assert "gone-1" in volume.names()
+        await until(lambda: not stage.controller.running())
+        stage.model.select([b"gone-1"])
+        stage.window.actions_["sweep"].trigger()
+        await until(lambda: stage.prompts.reports)
+
+    play_for_real(settings, scene)
+    assert "gone-1" not in volume.names()
 
 
 def test_an_engine_killed_in_mid_sweep_is_replaced_and_the_log_tells(
