@@ -63,6 +63,23 @@ def cut(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return sweep_until
 
 
+@pytest.fixture
+def die_restoring(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Cuts the power between a restore's word in its log and its rename."""
+
+    def restore_until(name: str) -> None:
+        def die(*_: object) -> None:
+            raise PowerCut
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "move", die)
+            with pytest.raises(PowerCut):
+                filled.restore(name)
+        filled.cancel.clear()
+
+    return restore_until
+
+
 def by_name(rig: Rig) -> dict[str, TrashItem]:
     return {item.name.decode(): item for item in rig.trash()}
 
@@ -256,35 +273,19 @@ def test_a_deletion_that_is_younger_than_allowed_keeps_what_was_set_aside(filled
 
 
 def test_resume_does_what_a_restore_that_died_was_about_to_do(
-    filled: Rig, cut: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    filled: Rig, cut: Callable[..., None], die_restoring: Callable[[str], None]
 ) -> None:
     cut("confirm", "gone-0")
-
-    def die(*_: object) -> None:
-        raise PowerCut
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "move", die)
-        with pytest.raises(PowerCut):
-            filled.restore("gone-0")
-    filled.cancel.clear()
+    die_restoring("gone-0")
     assert results(filled.resume()) == {"gone-0": "restored"}
 
 
 @pytest.mark.parametrize("place", ["restoring", "begun"])
 def test_resume_removes_nothing_that_a_restore_of_a_damaged_log_may_have_been_about_to_put_back(
-    filled: Rig, cut: Callable[..., None], monkeypatch: pytest.MonkeyPatch, place: str
+    filled: Rig, cut: Callable[..., None], die_restoring: Callable[[str], None], place: str
 ) -> None:
     cut("confirm", "gone-0")
-
-    def die(*_: object) -> None:
-        raise PowerCut
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "move", die)
-        with pytest.raises(PowerCut):
-            filled.restore("gone-0")
-    filled.cancel.clear()
+    die_restoring("gone-0")
     log = max(filled.control_dir.glob("sweeps/*/log.jsonl"))
     written = log.read_bytes()
     at = written.index(f'{{"type":"{place}"'.encode()) + 30
@@ -298,18 +299,10 @@ def test_resume_removes_nothing_that_a_restore_of_a_damaged_log_may_have_been_ab
 
 
 def test_purge_by_age_takes_nothing_that_a_restore_that_died_was_about_to_put_back(
-    filled: Rig, monkeypatch: pytest.MonkeyPatch
+    filled: Rig, die_restoring: Callable[[str], None]
 ) -> None:
     filled.sweep(filled.plan("gone-0", "gone-1", set_aside=True))
-
-    def die(*_: object) -> None:
-        raise PowerCut
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "move", die)
-        with pytest.raises(PowerCut):
-            filled.restore("gone-0")
-    filled.cancel.clear()
+    die_restoring("gone-0")
     report = filled.purge(older_than=0.0)
     assert results(report) == {"gone-0": "skipped", "gone-1": "removed"}
     assert "about to be put back" in outcome_of(report, "gone-0").reason

@@ -10,11 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.storage import files
+from sweeper_gui.storage.opened import Opened
 from sweeper_gui.storage.queue import Kind, WorkPool
 
 #: No file but packs and the work tree's own is read beyond this many bytes.
@@ -103,27 +102,13 @@ class Access:
             raise Unreadable(f"{shown}: {error.strerror or error}") from error
 
 
-class _Opened:
-    """A descriptor that is closed at the end of a block."""
+class _Opened(Opened):
+    """Something open of which the reading is counted, and which has a name for messages."""
 
     def __init__(self, access: Access, descriptor: int, shown: str) -> None:
+        super().__init__(descriptor)
         self._access = access
-        self._descriptor = descriptor
         self._shown = shown
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Gives the descriptor back; a second time does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 class File(_Opened):
@@ -145,7 +130,7 @@ class File(_Opened):
         parts: list[bytes] = []
         while length > 0:
             with self._access.operation(self._shown, Kind.OTHER):
-                part = os.pread(self._descriptor, min(length, CHUNK), offset)
+                part = os.pread(self.descriptor, min(length, CHUNK), offset)
             if not part:
                 break
             parts.append(part)
@@ -171,7 +156,7 @@ class Folder(_Opened):
 
     def folder(self, *names: bytes) -> "Folder | None":
         """The directory below, None where there is none. Raises `Unreadable` for a link or anything else."""
-        descriptor, shown = self._descriptor, self._shown
+        descriptor, shown = self.descriptor, self._shown
         for name in names:
             shown = f"{shown}/{visible(name)}"
             try:
@@ -180,7 +165,7 @@ class Folder(_Opened):
             except FileNotFoundError:
                 return None
             finally:
-                if descriptor != self._descriptor:
+                if descriptor != self.descriptor:
                     os.close(descriptor)
             descriptor = below
         return Folder(self._access, descriptor if names else os.dup(descriptor), shown)
@@ -190,7 +175,7 @@ class Folder(_Opened):
         shown = f"{self._shown}/{visible(name)}"
         try:
             with self._access.operation(shown):
-                return File(self._access, files.open_regular(name, self._descriptor), shown)
+                return File(self._access, files.open_regular(name, self.descriptor), shown)
         except FileNotFoundError:
             return None
 
@@ -206,14 +191,14 @@ class Folder(_Opened):
         """What a symbolic link holds, None where there is none."""
         try:
             with self._access.operation(f"{self._shown}/{visible(name)}"):
-                return os.readlink(name, dir_fd=self._descriptor)
+                return os.readlink(name, dir_fd=self.descriptor)
         except FileNotFoundError:
             return None
 
     def entries(self) -> list[tuple[bytes, bool]]:
         """The names in it, in no order, and which are those of directories."""
         found: list[tuple[bytes, bool]] = []
-        with self._access.operation(self._shown, Kind.OTHER), os.scandir(self._descriptor) as entries:
+        with self._access.operation(self._shown, Kind.OTHER), os.scandir(self.descriptor) as entries:
             for entry in entries:
                 if len(found) == MAX_NAMES:
                     raise OSError(errno.EFBIG, "too many entries")
