@@ -4,7 +4,6 @@ Run with ./dev bench. Nothing is asserted: figures from a shared machine are for
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.figures import tell
 from tests.support.slowfs import slow_volume
 from tests.support.trees import make_tree
 from tests.support.volume import FakeVolume
@@ -54,8 +54,12 @@ def bench_list_and_sweep(tmp_path: Path, kind: str, workspaces: int, entries: in
         sweep, printed = timed(sweeper(*options, "sweep", "--yes", "--json"))
     report = json.loads(printed)
     assert [outcome["outcome"] for outcome in report["outcomes"]] == ["removed"] * workspaces, report
-    print(
-        f"\n{kind}: {workspaces} workspaces of {entries} entries, {os.cpu_count()} cores"
-        f"\n  sweeper list   {listing:6.2f} s   du -s   {du:6.2f} s"
-        f"\n  sweeper sweep  {sweep:6.2f} s   rm -rf  {rm:6.2f} s   (the sweep itself {report['seconds']:.2f} s)"
+    tell(
+        f"list and sweep {workspaces} workspaces of {entries} entries with the command, {kind}",
+        {
+            "du -s": {"seconds": du},
+            "sweeper list": {"seconds": listing},
+            "rm -rf": {"seconds": rm},
+            "sweeper sweep": {"seconds": sweep, "of it the sweep": report["seconds"]},
+        },
     )
