@@ -10,8 +10,9 @@ class Usage(msgspec.Struct, frozen=True):
     """A workspace's measured size.
 
     `allocated` is ``st_blocks × 512``, `apparent` the sum of ``st_size``, both in bytes, hard-linked files counted
-    once. `entries` counts everything below the top. `newest_change_ns` is the latest change (see `change_of`) of any
-    entry, the top included. `measured_at` is the host's clock when the scan of this workspace began, in epoch seconds.
+    once. `entries` counts everything below the top, `fullest` what the directory with the most holds itself.
+    `newest_change_ns` is the latest change (see `change_of`) of any entry, the top included. `measured_at` is the
+    host's clock when the scan of this workspace began, in epoch seconds.
     """
 
     allocated: int
@@ -35,6 +36,8 @@ class Usage(msgspec.Struct, frozen=True):
     other_roots: tuple[bytes, ...] = ()
     #: what is known of unsaved work in repositories inside: 'main: 3 uncommitted files'
     unsaved_work: tuple[str, ...] = ()
+    #: 0 where it is not known
+    fullest: int = 0
 
 
 def change_of(mtime_ns: int, ctime_ns: int, now_ns: int) -> int:

@@ -3,17 +3,19 @@
 It only reads, and ends at the first reason to leave the tree alone.
 """
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.usage import change_of
 from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.attempts import BACK_OFF
 from sweeper_gui.storage.files import bounded
-from sweeper_gui.storage.queue import DISCOVERING, WorkPool
+from sweeper_gui.storage.queue import Priority, WorkPool, removing
 from sweeper_gui.storage.tree import Node, Tree
 from sweeper_gui.storage.walk import Tally, Walk
 
@@ -77,6 +79,7 @@ def discover(
     cancel: threading.Event,
     on_done: Callable[[Discovery], None],
     back_off: Sequence[float] = BACK_OFF,
+    fullest: int = 0,
 ) -> None:
     """Reads the whole tree `name` in the directory open as `parent_fd`, and compares it with the evidence.
 
@@ -85,10 +88,23 @@ def discover(
     device or the root of another volume inside. None as evidence accepts every change: for a tree whose removal has
     begun. `now_ns` and `back_off` are as for `measure`. `parent_fd` stays open until `on_done` is called, exactly once,
     from a thread of the pool.
+
+    `fullest` is how many entries the directory with the most has, as far as that is known (0): trees are discovered one
+    after the other, those first of which the removal takes longest.
     """
     _Discovering(
-        pool, parent_fd, name, evidence_newest_ns, evidence_identity, now_ns, cancel, on_done, back_off
+        pool, parent_fd, name, evidence_newest_ns, evidence_identity, now_ns, cancel, on_done, back_off, fullest
     ).start()
+
+
+def _turn(fullest: int) -> Priority:
+    """Trees that are discovered all at once are all discovered late, and nothing of any could be removed until then.
+
+    What follows a discovery is at least the unlinks of its fullest directory, one after the other. The tree where most
+    follows comes first (as jobs on one machine with delivery times: Jackson, 1955), and among equals, or where nobody
+    knows, the one that was asked for first.
+    """
+    return (*removing(fullest or math.inf), monotonic())
 
 
 class _Discovering(Walk[Directory]):
@@ -105,10 +121,11 @@ class _Discovering(Walk[Directory]):
         cancel: threading.Event,
         on_done: Callable[[Discovery], None],
         back_off: Sequence[float],
+        fullest: int,
     ) -> None:
         newest_ns = _NOTHING_IS_NEWER if evidence_newest_ns is None else evidence_newest_ns
         super().__init__(
-            pool, parent_fd, name, priority=DISCOVERING, cancel=cancel, now_ns=now_ns, newest_ns=newest_ns,
+            pool, parent_fd, name, priority=_turn(fullest), cancel=cancel, now_ns=now_ns, newest_ns=newest_ns,
             counters=None, strict=True, back_off=back_off,
         )  # fmt: skip
         self._identity = evidence_identity

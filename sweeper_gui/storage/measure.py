@@ -103,6 +103,7 @@ class _Measuring(Walk[Directory]):
         self._top: os.stat_result | None = None
         self._measured_at = time.time()
         self._linked: set[int] = set()
+        self._fullest = 0
         self._children: list[str] = []
         self._children_cut = False
         self._survey = Survey(pool, repository_seconds, lambda: self.stopping)
@@ -120,6 +121,8 @@ class _Measuring(Walk[Directory]):
 
     def take(self, node: Directory, tally: Tally, children: list[Directory]) -> None:
         self.newest_ns = max(self.newest_ns, tally.newest)
+        node.entries += tally.entries
+        self._fullest = max(self._fullest, node.entries)
         for link in tally.links:
             if link.inode not in self._linked:
                 self._linked.add(link.inode)
@@ -165,6 +168,7 @@ class _Measuring(Walk[Directory]):
                     mounts=tuple(self.mounts),
                     other_roots=tuple(self.other_roots),
                     unsaved_work=() if cancelled else self._survey.unsaved_work(),
+                    fullest=self._fullest,
                 ),
                 identity=identity_of(self._top) if self._top is not None else None,
                 uid=self._top.st_uid if self._top is not None else None,

@@ -2,7 +2,7 @@
 
 A job is some work on one directory; it may submit further jobs. Jobs of the highest priority run first, and among
 equals the youngest, so that a tree is worked through in depth and the queue stays short. Only as many jobs run as the
-adaptive limit allows; a long one steps back between two operations when the limit has shrunk meanwhile.
+adaptive limit allows; when it has shrunk, those of the lowest priority step back between two operations.
 """
 
 import heapq
@@ -20,29 +20,30 @@ from sweeper_gui.storage.limit import QUICK, AdaptiveLimit, Impact, Kind
 from sweeper_gui.storage.threads import started
 from sweeper_gui.storage.tree import DescriptorCache, most_jobs
 
-__all__ = [
-    "DISCOVERING", "MEASURING", "Gauge", "Impact", "Job", "Kind", "Priority", "WorkPool", "after", "removing",
-]  # fmt: skip
+__all__ = ["MEASURING", "Gauge", "Impact", "Job", "Kind", "Priority", "WorkPool", "after", "removing"]
 
 Job = Callable[[], None]
 #: Compared as tuples; the lowest runs first.
 Priority = tuple[float, ...]
 T = TypeVar("T")
 
-#: reading a tree that is about to be removed
-DISCOVERING: Priority = (1.0,)
 #: sizes for the listing: a sweep does not wait for them
 MEASURING: Priority = (3.0,)
 
 
 def removing(weight: float) -> Priority:
-    """The priority of a directory in a removal; `weight` is how many operations can't start before it has ended."""
+    """The priority of work for a removal; `weight` is how many operations must follow it one after the other.
+
+    The longest way to the end comes first, whatever kind of work is next on it (critical-path scheduling; Hu, 1961). So
+    a directory with most entries is begun as soon as its tree has been discovered, before trees are discovered which
+    take less, and these before the many small directories, which fill what room is left at any time.
+    """
     return (2.0, -weight)
 
 
 def after(priority: Priority) -> Priority:
-    """The priority of jobs that wait for all those of the given one, and of no others."""
-    return (priority[0] + 0.5, *priority[1:])
+    """The priority of jobs that come after all those of the given one, and before all that come after these."""
+    return (*priority, 1.0)
 
 
 #: Seconds for which samples are kept in a thread before the limit learns of them.
@@ -61,7 +62,9 @@ class Gauge:
     `done` costs about 0.3 µs, waits while more jobs run than allowed, and never raises.
     """
 
-    __slots__ = ("busy", "cancel", "counts", "last", "operations", "placed", "pool", "report_at", "seconds", "stamp")
+    __slots__ = (
+        "busy", "cancel", "counts", "last", "operations", "placed", "pool", "priority", "report_at", "seconds", "stamp",
+    )  # fmt: skip
 
     def __init__(self, pool: "WorkPool") -> None:
         self.pool = pool
@@ -70,6 +73,8 @@ class Gauge:
         self.busy = False
         #: whether its job holds one of the places that the limit allows
         self.placed = False
+        #: its job's
+        self.priority: Priority = ()
         #: monotonic seconds: when the operation under way began, and when the last one ended
         self.stamp = self.last = self.report_at = 0.0
         #: ends the waiting for a turn early
@@ -340,7 +345,7 @@ class WorkPool:
         if self._interval:
             self._wait_for_turn(gauge)
         with self._lock:
-            if self._running <= self._limit.limit or not gauge.placed:
+            if not self._is_surplus(gauge):
                 return
             self._leave_place(gauge)
             self._parked += 1
@@ -350,6 +355,22 @@ class WorkPool:
             self._take_place(gauge)
             self._count_again()
         gauge.begin()
+
+    def _is_surplus(self, gauge: Gauge) -> bool:
+        """Whether jobs at least as urgent use all that is allowed. Holds the lock.
+
+        Who steps back is lost time on the way to the end, unless it was not on the longest one.
+        """
+        if self._running <= self._limit.limit or not gauge.placed:
+            return False
+        ahead = 0
+        is_before = True
+        for other in self._gauges:
+            if other is gauge:
+                is_before = False
+            elif other.placed and (other.priority < gauge.priority or (is_before and other.priority == gauge.priority)):
+                ahead += 1
+        return ahead >= self._limit.limit
 
     def welcome(self, gauge: Gauge) -> None:
         """An operation of a thread that is not the pool's has begun."""
@@ -459,7 +480,7 @@ class WorkPool:
                     self._free -= 1
                     return None
                 self._work.wait()
-            _, _, job = heapq.heappop(self._queue)
+            gauge.priority, _, job = heapq.heappop(self._queue)
             self._free -= 1
             self._take_place(gauge)
             self._count_again()

@@ -62,6 +62,7 @@ class Removals:
             now_ns=int(self._site.evidence.now().host * 1e9),
             cancel=self._stop,
             on_done=lambda found: self._guarded(tree, lambda: self._discovered(tree, found)),
+            fullest=tree.fullest,
         )
 
     def _discovered(self, tree: Tree, found: Discovery) -> None:

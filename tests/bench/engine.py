@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,11 +19,18 @@ def pool_with(impact: Impact) -> Iterator[WorkPool]:
     assert not pool.failures
 
 
-def remove(impact: Impact, trees: Sequence[Path], on_pool: Callable[[WorkPool], object] = lambda _: None) -> None:
-    """All trees in one pool; the discovery is part of it."""
+def remove(
+    impact: Impact,
+    trees: Sequence[Path],
+    on_pool: Callable[[WorkPool], object] = lambda _: None,
+    fullest: Mapping[str, int] | None = None,
+) -> None:
+    """All trees in one pool; the discovery is part of it, the size scan before, which found the `fullest`, is not."""
+    known = fullest or {}
     with pool_with(impact) as pool, ThreadPoolExecutor(len(trees)) as threads:
         on_pool(pool)
-        for removal in list(threads.map(lambda tree: discovered_and_removed(pool, tree), trees)):
+        ended = threads.map(lambda tree: discovered_and_removed(pool, tree, fullest=known.get(tree.name, 0)), trees)
+        for removal in list(ended):
             assert removal.complete, removal
 
 

@@ -58,3 +58,8 @@ def make_workspace(directory: Path, files: int, *, seed: int = 0) -> int:
             if made >= files:
                 break
     return directories
+
+
+def fullest_of(directory: Path) -> int:
+    """How many entries the directory with the most has, as a size scan finds it."""
+    return max(len(directories) + len(files) for _, directories, files in os.walk(directory))

@@ -218,6 +218,16 @@ def test_the_names_of_the_first_level_are_told_up_to_a_number(pool: WorkPool, tm
 # --- when it changed --------------------------------------------------------------------------------------------------
 
 
+def test_the_fullest_directory_is_known_by_what_it_holds_itself(pool: WorkPool, tmp_path: Path) -> None:
+    top = fill(tmp_path / "top", 30)
+    for name in ("a", "b"):
+        fill(top / name, 20)
+    fill(top / "b" / "many", 5_000)  # read in several parts
+    assert measured(pool, top).usage.fullest == 5_000
+    shutil.rmtree(top / "b" / "many")
+    assert measured(pool, top).usage.fullest == 32
+
+
 def test_the_newest_change_is_found_anywhere(pool: WorkPool, tmp_path: Path) -> None:
     top = make_tree(tmp_path / "top", 300)
     changed = top / "d000" / "d00003" / "f7"

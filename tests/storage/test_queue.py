@@ -4,11 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from sweeper_gui.storage.limit import Kind
-from sweeper_gui.storage.queue import Impact, WorkPool
+from sweeper_gui.storage.queue import Impact, WorkPool, after, removing
 from tests.support.messages import Messages
 from tests.support.removals import PATIENCE
 from tests.support.threads import no_more_threads
@@ -258,6 +259,11 @@ def test_an_error_in_a_shared_part_is_raised_by_share(single: WorkPool) -> None:
     assert raised == ["part 3"]
 
 
+def test_the_longest_way_to_the_end_comes_first_whatever_is_next_on_it() -> None:
+    big, small, other_tree = removing(500.0), removing(20.0), (*removing(300.0), 1.0)
+    assert sorted([small, other_tree, after(other_tree), big]) == [big, other_tree, after(other_tree), small]
+
+
 class pool_at_its_limit:  # noqa: N801 - reads as the function it is
     """Lets the pool find that its volume bears everything."""
 
@@ -318,6 +324,35 @@ def test_running_jobs_step_back_when_the_limit_falls_and_come_again_one_by_one()
     pool.close()
 
 
+def test_the_most_urgent_job_never_steps_back() -> None:
+    pool = WorkPool(max_in_flight=4)
+    stop = threading.Event()
+    at_work: set[float] = set()
+    finished = threading.Semaphore(0)
+
+    def job(number: float) -> None:
+        gauge = pool.gauge()
+        while not stop.is_set():
+            at_work.add(number)
+            time.sleep(0.002)
+            gauge.done(Kind.OTHER)
+        finished.release()
+
+    with pool_at_its_limit(pool):
+        for number in (3.0, 1.0, 4.0, 2.0):
+            pool.submit(partial(job, number), (number,))
+        eventually(lambda: pool.in_flight == 4)
+        crowd_out(pool)
+        eventually(lambda: pool.in_flight == 1)
+        at_work.clear()
+        eventually(lambda: bool(at_work))
+        assert at_work == {1.0}
+        stop.set()
+        for _ in range(4):
+            assert finished.acquire(timeout=PATIENCE)
+    pool.close()
+
+
 def test_a_cancel_ends_the_waiting_of_a_job_that_stepped_back() -> None:
     pool = WorkPool(max_in_flight=2)
     blocker = Blocker()
@@ -332,8 +367,8 @@ def test_a_cancel_ends_the_waiting_of_a_job_that_stepped_back() -> None:
         left.set()
 
     with pool_at_its_limit(pool):
-        pool.submit(blocker)
-        pool.submit(job)
+        pool.submit(blocker, (1.0,))
+        pool.submit(job, (2.0,))
         eventually(lambda: pool.in_flight == 2)
         crowd_out(pool)
         may_step_back.set()

@@ -10,7 +10,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.measure import measure
 from sweeper_gui.storage.queue import Impact, WorkPool
 from sweeper_gui.storage.remove import BACK_OFF, Counters, Discovery, Removal, RemovalOutcome, discover, remove
+from sweeper_gui.storage.tree import Node
 from tests.support.mounts import bind, tmpfs
 from tests.support.nobody import NOBODY, as_nobody
 from tests.support.removals import (
+    PATIENCE,
     Awaited,
     discovered,
     discovered_and_removed,
@@ -895,3 +898,83 @@ print(peak_memory() - before)
             [sys.executable, "-c", script, volume / "tree"], capture_output=True, text=True, check=True
         )
     assert int(result.stdout) < 20_000  # KiB
+
+
+# --- in which order ---------------------------------------------------------------------------------------------------
+
+
+def begun(pool: WorkPool, parent: int, name: str, on_done: Callable[[Discovery], None], fullest: int) -> None:
+    """Begins the discovery of a tree that is fit for everything."""
+    discover(
+        pool, parent, name.encode(), evidence_newest_ns=None, evidence_identity=None, now_ns=time.time_ns(),
+        cancel=threading.Event(), on_done=on_done, fullest=fullest,
+    )  # fmt: skip
+
+
+@contextmanager
+def busy(pool: WorkPool) -> Iterator[None]:
+    """Nothing that is queued meanwhile begins before the end, in a pool of one job at a time."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        release.wait(PATIENCE)
+
+    pool.submit(hold, (0.0,))
+    assert held.wait(PATIENCE)
+    yield
+    release.set()
+
+
+def noted_order(pool: WorkPool, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[tuple[bytes, set[bytes]]]]:
+    """In which order directories were worked in from now on: the tree, and their names, until it was another tree."""
+    pinned, order = pool.descriptors.pinned, []
+
+    def noted(node: Node) -> AbstractContextManager[int]:
+        order.append((node.tree.name, node.name))
+        return pinned(node)
+
+    monkeypatch.setattr(pool.descriptors, "pinned", noted)
+    return lambda: [(tree, {name for _, name in group}) for tree, group in groupby(order, lambda noted: noted[0])]
+
+
+def test_trees_are_discovered_one_after_the_other_those_first_that_take_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = WorkPool(max_in_flight=1)
+    order = noted_order(pool, monkeypatch)
+    ended = {name: Awaited[Discovery]() for name in ("short", "long", "unknown", "longer")}
+    with opened(tmp_path) as parent:
+        with busy(pool):
+            for (name, finish), fullest in zip(ended.items(), (40, 150, 0, 300), strict=True):
+                make_tree(tmp_path / name, 40)
+                begun(pool, parent, name, finish, fullest)
+        assert all(finish.result().ok for finish in ended.values())
+    assert [tree for tree, _ in order()] == [b"unknown", b"longer", b"long", b"short"]
+    pool.close()
+
+
+def test_the_fullest_directory_is_emptied_while_other_trees_are_yet_to_be_discovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, finished, later = WorkPool(max_in_flight=1), Awaited[Removal](), Awaited[Discovery]()
+    fill(make_tree(tmp_path / "tree", 40) / "many", 300)
+    make_tree(tmp_path / "later", 40)
+    order: list[Callable[[], list[tuple[bytes, set[bytes]]]]] = []
+
+    def go_on(discovery: Discovery) -> None:
+        order.append(noted_order(pool, monkeypatch))
+        with busy(pool):
+            remove(pool, parent, b"tree", discovery, cancel=threading.Event(), on_done=finished)
+            begun(pool, parent, "later", later, fullest=150)
+
+    with opened(tmp_path) as parent:
+        begun(pool, parent, "tree", go_on, fullest=300)
+        assert later.result().ok
+        assert finished.result().complete
+    first, second, third = order[0]()
+    assert (first, second[0], third[0]) == ((b"tree", {b"", b"many"}), b"later", b"tree")
+    assert len(third[1]) > 1
+    assert b"many" not in third[1]
+    pool.close()
+    assert pool.failures == ()

@@ -80,6 +80,7 @@ def discovered(
     identity: Identity | None = None,
     now_ns: int | None = None,
     cancel: threading.Event | None = None,
+    fullest: int = 0,
 ) -> Discovery:
     """What the discovery finds; it accepts everything unless evidence is given."""
     with opened(tree.parent) as parent:
@@ -94,6 +95,7 @@ def discovered(
             cancel=cancel or threading.Event(),
             on_done=finish,
             back_off=QUICK_BACK_OFF,
+            fullest=fullest,
         )
         return finish.result()
 
@@ -123,9 +125,9 @@ def removed(
         return finish.result()
 
 
-def discovered_and_removed(pool: WorkPool, tree: Path) -> Removal:
+def discovered_and_removed(pool: WorkPool, tree: Path, *, fullest: int = 0) -> Removal:
     """Both, of a tree that must be fit for it."""
-    discovery = discovered(pool, tree)
+    discovery = discovered(pool, tree, fullest=fullest)
     assert discovery.ok, discovery.reason
     return removed(pool, tree, discovery)
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dulwich import porcelain
@@ -12,10 +13,14 @@ from msgspec.structs import replace
 from sweeper_gui.core.outcome import Ending
 from sweeper_gui.core.plan import Order, Plan
 from sweeper_gui.core.policy import Policy
+from sweeper_gui.storage.discover import discover
 from sweeper_gui.storage.lock import LockHeld
+from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.volume import VolumeError
+from sweeper_gui.sweep import removal
 from sweeper_gui.sweep.evidence import Untrusted
 from sweeper_gui.sweep.site import open_site
+from tests.support.removals import fill
 from tests.support.trees import fingerprint
 from tests.sweep.rig import Rig, outcome_of, results
 
@@ -48,6 +53,21 @@ def test_removes_explained_orphans_sets_unexplained_ones_aside_and_leaves_live_o
     assert report.remaining_orphans == 0
     assert outcome_of(report, "gone-0").entries_removed == 31
     assert [item.name for item in filled.trash()] == [b"lost-0"]
+
+
+def test_what_the_scan_found_orders_the_removal(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, entries in enumerate((5, 60, 20)):
+        fill(rig.volume.deleted(f"gone-{number}") / "many", entries)
+    told: dict[str, int] = {}
+
+    def noted(pool: WorkPool, parent: int, name: bytes, *, fullest: int, **rest: Any) -> None:
+        told[f"gone-{name.decode()}"] = fullest
+        discover(pool, parent, name, fullest=fullest, **rest)
+
+    monkeypatch.setattr(removal, "discover", noted)
+    report = rig.sweep(rig.plan("gone-0", "gone-1", "gone-2"))
+    assert set(results(report).values()) == {"removed"}
+    assert told == {"gone-0": 5, "gone-1": 60, "gone-2": 20}
 
 
 def test_cap_counts_successes_only_and_a_skipped_one_gives_its_place_away(filled: Rig) -> None:

@@ -39,13 +39,17 @@ _log = logging.getLogger(__name__)
 
 
 class Directory(Node):
-    """A directory that is measured. `part` is what it is of a work tree, None where it is of none."""
+    """A directory that is measured. `part` is what it is of a work tree, None where it is of none.
 
-    __slots__ = ("part",)
+    `entries` counts those that have been read so far.
+    """
+
+    __slots__ = ("entries", "part")
 
     def __init__(self, tree: Tree, parent: "Directory | None", name: bytes, inode: int) -> None:
         super().__init__(tree, parent, name, inode)
         self.part: Part | None = None
+        self.entries = 0
 
 
 class Survey:
