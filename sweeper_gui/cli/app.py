@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from sweeper_gui.cli.output import Output
 from sweeper_gui.cli.signals import Interrupted, Signals
 from sweeper_gui.cli.window import open_window
 from sweeper_gui.core.plan import Order
+from sweeper_gui.engine.host import Host
 
 _EXIT_CODES = """
 Exit codes: 0 done (skipped counts as done); 1 some workspace failed; 2 usage or configuration; 3 refused or stopped
@@ -308,14 +310,17 @@ def engine() -> None:
     raise typer.Exit(serve())
 
 
-def main(arguments: list[str]) -> int:
-    """Runs the command line and returns the exit code. Whatever goes wrong, nobody sees a trace."""
+def main(arguments: list[str], make_host: Callable[[], Host] | None = None) -> int:
+    """Runs the command line and returns the exit code. Whatever goes wrong, nobody sees a trace.
+
+    `make_host` makes the engine; by default it is a process of its own.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     signals = Signals()
     signals.install()
     output = Output()
-    invocation = Invocation(output, signals)
+    invocation = Invocation(output, signals, make_host)
     try:
         return _run(arguments, invocation)
     except Interrupted:

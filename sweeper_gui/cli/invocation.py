@@ -12,7 +12,7 @@ from sweeper_gui.cli.codes import Code, Refusal
 from sweeper_gui.cli.log import log_to
 from sweeper_gui.cli.output import Output, plain
 from sweeper_gui.cli.progress import progress_for
-from sweeper_gui.cli.run import Session
+from sweeper_gui.cli.run import PATIENCE, Session
 from sweeper_gui.cli.signals import Signals
 from sweeper_gui.engine.host import Host
 
@@ -51,17 +51,11 @@ def _absolute(path: str | None) -> str | None:
     return os.path.abspath(path) if path else path
 
 
-def _local_host() -> Host:
-    from sweeper_gui.engine.local import LocalHost  # brings SQLAlchemy and httpx along
-
-    return LocalHost()
-
-
 class Invocation:
     """What a command works with."""
 
-    def __init__(self, output: Output, signals: Signals, host: Callable[[], Host] | None = None) -> None:
-        self._host = host or _local_host
+    def __init__(self, output: Output, signals: Signals, make_host: Callable[[], Host] | None = None) -> None:
+        self._make_host = make_host or self._engine_process
         self.output = output
         self.signals = signals
         self.common = Common()
@@ -69,6 +63,11 @@ class Invocation:
         self.command: str | None = None
         #: what no message may hold, once the settings have been read
         self.secrets: frozenset[str] = frozenset()
+
+    def _engine_process(self) -> Host:
+        from sweeper_gui.engine.process import EngineProcess  # neither for --help nor for the window
+
+        return EngineProcess(give_up=lambda: self.signals.requested_for > PATIENCE)
 
     def settings(self) -> "Settings":
         """The settings from file, environment and options. Raises `Refusal` that names every problem."""
@@ -92,17 +91,19 @@ class Invocation:
 
     @contextmanager
     def session(self, settings: "Settings") -> Iterator[Session]:
-        """An engine in this process, with these settings."""
+        """An engine with these settings, in a process of its own."""
         from sweeper_gui.settings import state_dir
 
         log_to(state_dir(), settings.secrets)
         watcher = progress_for(self.output.messages, self._progress_line)
-        session = Session(self._host(), self.signals, watcher)
+        session = Session(self._make_host(), self.signals, watcher)
         try:
             session.open(settings.to_wire())
             yield session
         finally:
-            session.close()
+            stuck = session.close()
+            if stuck is not None:
+                self.output.warning(*stuck)
 
     def _progress_line(self, text: str) -> None:
         self.output.notice(plain(text))

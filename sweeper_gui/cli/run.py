@@ -9,16 +9,21 @@ from sweeper_gui.cli.signals import Interrupted, Signals
 from sweeper_gui.core.row import Row
 from sweeper_gui.engine.host import EngineGone, Host
 from sweeper_gui.engine.messages import (
+    Bind,
     Cancel,
     Failure,
     Finished,
     Open,
     Opened,
     Poll,
+    Purge,
     RegistryState,
     Reply,
     Request,
+    Restore,
+    Resume,
     Started,
+    Sweep,
     Update,
     VolumeState,
 )
@@ -28,6 +33,8 @@ from sweeper_gui.engine.messages import (
 _POLLS = (0.01, 0.1)
 #: For how many seconds a volume may not answer a cancelled job before the command leaves it behind.
 PATIENCE = 5.0
+#: What holds the volume's lock while it runs.
+_LOCKING = (Sweep, Restore, Purge, Resume, Bind)
 
 Result = TypeVar("Result")
 
@@ -58,16 +65,28 @@ class Session:
         self._signals = signals
         self._watcher = watcher
         self._pause = pause
+        self._engine: Opened | None = None
+        self._locking = False
+        self._answered_at = time.time()
 
     def open(self, settings: bytes) -> None:
         """Tells the engine the settings. Raises `Refusal`."""
         reply = self._request(Open(settings))
         if not isinstance(reply, Opened):
             raise _unexpected(reply)
+        self._engine = reply
 
-    def close(self) -> None:
-        """Ends the engine."""
-        self._host.close()
+    def close(self) -> tuple[str, str] | None:
+        """Ends the engine. Where the volume keeps it, it is left behind: which one, and what to do, in words."""
+        if self._host.close():
+            return None
+        name = f"the engine (process {self._engine.pid})" if self._engine else "the engine"
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._answered_at))
+        lock = ", and may hold the lock until that answers" if self._locking else ""
+        return (
+            f"{name} is stuck in the volume, which has not answered since {since}{lock}",
+            "It has been killed, and ends by itself as soon as the volume answers; nothing ends it before.",
+        )
 
     def run(self, request: Request, expected: type[Result]) -> Result:
         """Runs a job to its end and returns its result.
@@ -78,6 +97,7 @@ class Session:
         if self._signals.requested:
             raise Interrupted
         self._signals.begin_work()
+        self._locking = isinstance(request, _LOCKING)
         reply = self._request(request)
         if not isinstance(reply, Started):
             raise _unexpected(reply)
@@ -128,6 +148,7 @@ class Session:
         reply = self._request(Poll())
         if not isinstance(reply, Update):
             raise _unexpected(reply)
+        self._answered_at = time.time() - reply.stalled
         self.rows.update((row.name, row) for row in reply.rows)
         for name in reply.gone:
             self.rows.pop(name, None)
@@ -139,7 +160,8 @@ class Session:
         try:
             reply = self._host.request(request)
         except EngineGone as error:
-            raise Refusal(Code.FAILED, str(error), "'sweeper trash' shows what was left half done.") from error
+            code, words = (Code.CANCELLED, f"cancelled; {error}") if self.cancelled else (Code.FAILED, str(error))
+            raise Refusal(code, words, "'sweeper trash' shows what was left half done.") from error
         if isinstance(reply, Failure):
             raise Refusal.of(reply)
         return reply

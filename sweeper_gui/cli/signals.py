@@ -7,6 +7,7 @@ cancelled, and the command goes on until the engine has reported; only a second 
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -26,7 +27,13 @@ class Signals:
 
     def __init__(self) -> None:
         self.requested = False
+        self._requested_at = 0.0
         self._working = False
+
+    @property
+    def requested_for(self) -> float:
+        """For how many seconds work has been to be cancelled, 0.0 where it is not."""
+        return time.monotonic() - self._requested_at if self.requested else 0.0
 
     def install(self) -> None:
         """From now on the signals come here. An ignored SIGHUP (nohup) stays ignored."""
@@ -54,6 +61,7 @@ class Signals:
             raise Interrupted
         if self.requested and number == signal.SIGINT:
             leave_at_once(Code.CANCELLED)
+        self._requested_at = self._requested_at or time.monotonic()
         self.requested = True
 
 

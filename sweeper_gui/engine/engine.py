@@ -81,6 +81,11 @@ class Engine:
         """What must be shown nowhere; known once it is open."""
         return self._work.secrets if self._work is not None else frozenset()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, and the front end has been told of every end."""
+        return self._work is None or self._work.idle
+
     def _open(self, request: m.Open) -> m.Reply:
         if request.protocol != m.PROTOCOL:
             words = f"this engine speaks protocol {m.PROTOCOL}, not {request.protocol}"
@@ -142,6 +147,10 @@ class _Work:
 
     def handle(self, request: m.Request) -> m.Reply:
         return self._handlers[type(request)](request)
+
+    @property
+    def idle(self) -> bool:
+        return self._jobs.idle
 
     def close(self, seconds: float) -> bool:
         ended = self._jobs.stop(seconds)

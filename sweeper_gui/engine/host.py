@@ -12,8 +12,8 @@ class Host(Protocol):
         """The engine's reply. Raises `EngineGone` when there is none to be had."""
         ...
 
-    def close(self) -> None:
-        """Ends the engine's work; never waits for a stuck volume for more than a second."""
+    def close(self) -> bool:
+        """Ends the engine; never waits for a stuck volume for more than two seconds. False where that keeps it."""
         ...
 
 

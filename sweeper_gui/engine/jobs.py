@@ -96,6 +96,12 @@ class Jobs:
         with self._lock:
             return [job for job in self._running.values() if kind in (None, job.kind)]
 
+    @property
+    def idle(self) -> bool:
+        """Whether none is under way, and none has ended of which nobody has heard."""
+        with self._lock:
+            return not self._running and not self._finished
+
     def take_finished(self) -> tuple[Finished, ...]:
         """What has ended since the last call."""
         with self._lock:
@@ -131,7 +137,7 @@ def failure_of(error: Exception, *, cancelled: bool = False, hidden: frozenset[s
     if isinstance(error, OSError):
         return Failure("untrusted", words, CHECK)
     if isinstance(error, LockHeld):
-        return Failure("locked", words, "wait until it has ended")
+        return Failure("locked", words, told(error.hint))
     if isinstance(error, SettingsError):
         return Failure("usage", words)
     log.error("unexpected error", exc_info=error)

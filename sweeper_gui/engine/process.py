@@ -5,35 +5,48 @@ output, so that the window may one day run elsewhere and reach the engine throug
 """
 
 import contextlib
+import io
 import logging
 import os
+import select
 import signal
 import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
 from sweeper_gui.core.names import legible
 from sweeper_gui.engine.host import EngineGone
-from sweeper_gui.engine.messages import Failure, Finished, Reply, Request, Update
+from sweeper_gui.engine.messages import Cancel, Failure, Finished, Reply, Request, Update
 from sweeper_gui.engine.open_files import raise_open_files
 from sweeper_gui.settings.secrets import SafeFormatter
+
+if TYPE_CHECKING:
+    from sweeper_gui.engine.engine import Engine
 
 #: A frame longer than this is no message of ours.
 _MAX_FRAME = 256 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
+#: So many bytes of a frame are asked for at a time.
+_PART = 1 << 20
 #: The engine gives way to the window on a busy host.
 _NICENESS = 10
 #: How long the engine may take to reach its next entry after its pipe has closed, in seconds.
 _ENDS_WITHIN = 10.0
 #: How long a close waits for the call that is under way, in seconds.
 _CALL_ENDS_WITHIN = 0.2
+#: Seconds between two looks whether work has ended, or whether an answer is still wanted.
+_LOOK_EVERY = 0.05
+#: What a terminal, a service manager or a person sends to a front end and its engine together.
+_ASKS_TO_END = (signal.SIGTERM, signal.SIGHUP)
+_HELD_BACK = (signal.SIGINT, *_ASKS_TO_END)
 
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -73,7 +86,7 @@ def read_frame(stream: BinaryIO) -> bytes | None:
 def _exactly(stream: BinaryIO, length: int) -> bytes | None:
     data = bytearray()
     while len(data) < length:
-        part = stream.read(length - len(data))
+        part = stream.read(min(length - len(data), _PART))
         if not part:
             if data:
                 raise BadFrame("a message that ends too early")
@@ -88,51 +101,64 @@ def _exactly(stream: BinaryIO, length: int) -> bytes | None:
 def serve() -> int:
     """Serves one front end on standard input and output until it goes; the exit status.
 
-    What anything prints goes to standard error. When the pipe closes, work stops at its next entry.
+    What anything prints goes to standard error. When the pipe closes, work stops at its next entry. SIGTERM and SIGHUP,
+    which a front end may have got too, cancel the work; the engine ends once its front end has heard how that ended.
     """
     from sweeper_gui.engine.engine import Engine  # the imports take a while: only the engine's own process needs them
 
-    requests = os.fdopen(os.dup(0), "rb", buffering=1 << 16)
+    requests = os.fdopen(os.dup(0), "rb", buffering=0)  # nothing may wait in a buffer while `select` looks at the pipe
     replies = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the front end's business
     raise_open_files()
     engine = Engine()
-    complaints = logging.StreamHandler()  # to standard error, which the window shows when the engine has died
+    complaints = logging.StreamHandler()  # to standard error, which the front end keeps
     complaints.setFormatter(SafeFormatter("%(levelname)s %(name)s: %(message)s", lambda: engine.secrets))
     logging.getLogger().addHandler(complaints)
     status = 0
     try:
-        for stop in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(stop, _stop)
-        while (frame := read_frame(requests)) is not None:
-            _write(replies, encoded(_answer(engine.handle, frame)))
+        _converse(engine, requests, replies, _signals())
     except (BadFrame, OSError) as error:
         sys.stderr.write(f"sweeper engine: {error}\n")
         status = 1
-    except _Stop:
-        status = 0
     if not engine.close(_ENDS_WITHIN):
         sys.stderr.write("sweeper engine: left while the volume did not answer\n")
     return status
 
 
-class _Stop(BaseException):
-    """A signal asked the engine to end; nothing that handles errors may keep it from that."""
+def _signals() -> int:
+    """Lets the signals in that were held back until now; the descriptor on which those come that ask to end.
+
+    An ignored SIGHUP (nohup) stays ignored, and Ctrl-C in the terminal is the front end's business.
+    """
+    told, teller = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(teller, warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _ASKS_TO_END:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # the descriptor tells: a handler that raised would break a reply
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+    return told
 
 
-def _stop(*_: object) -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):  # they may come together, and once is enough
-        signal.signal(number, _stop_already)
-    raise _Stop
-
-
-def _stop_already(*_: object) -> None:
-    """Not SIG_IGN: Python raises where a signal is pending when it is set to be ignored."""
+def _converse(engine: "Engine", requests: BinaryIO, replies: BinaryIO, signals: int) -> None:
+    """Answers until the front end goes, or for a while after a signal."""
+    ends_at: float | None = None
+    asked = requests.fileno()
+    while ends_at is None or not (engine.idle or time.monotonic() > ends_at):
+        ready, _, _ = select.select([asked, signals], [], [], None if ends_at is None else _LOOK_EVERY)
+        if signals in ready:
+            os.read(signals, 512)
+            engine.handle(Cancel())
+            ends_at = ends_at or time.monotonic() + _ENDS_WITHIN
+        if asked in ready:
+            frame = read_frame(requests)
+            if frame is None:
+                return
+            _write(replies, encoded(_answer(engine.handle, frame)))
 
 
 def _answer(handle: Callable[[Request], Reply], frame: bytes) -> Reply:
@@ -162,29 +188,51 @@ def encoded(reply: Reply) -> bytes:
 
 
 def engine_command() -> list[str]:
-    """How to start an engine from this program, from source or from a bundle."""
+    """How to start an engine from this program, from source or from a bundle.
+
+    Where the sources are goes into the command and not into a variable, which the commands that the engine starts
+    (`exec:` registries) would inherit.
+    """
     if getattr(sys, "frozen", False):
         return [sys.executable, "engine"]
-    return [sys.executable, "-m", "sweeper_gui", "engine"]
+    sources = str(Path(__file__).resolve().parents[2])
+    program = f"import sys; sys.path.insert(0, {sources!r}); from sweeper_gui.__main__ import main; main()"
+    return [sys.executable, "-c", program, "engine"]
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Starts an engine to which no signal comes before it is ready for it: Ctrl-C goes to all that are in a terminal.
+
+    It stays in the front end's process group, so that what stops one of them (Ctrl-Z) stops both.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",  # not on the volume, which it would keep busy
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class EngineProcess:
     """A `Host` whose engine lives in a child process. One call at a time; any thread may call.
 
-    `close` and `kill` may be called while a request waits for its reply: that raises `EngineGone` then.
+    `close` and `kill` may be called while a request waits for its reply: that raises `EngineGone` then. It does so too
+    once `give_up` says, asked again and again meanwhile, that nobody wants to wait any longer.
     """
 
-    def __init__(self, command: Sequence[str] | None = None) -> None:
-        package_parent = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(part for part in (package_parent, os.environ.get("PYTHONPATH")) if part)
-        self._process = subprocess.Popen(
-            list(command or engine_command()),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd="/",  # not on the volume, which it would keep busy
-            env={**os.environ, "PYTHONPATH": path},
-        )
+    def __init__(self, command: Sequence[str] | None = None, *, give_up: Callable[[], bool] = lambda: False) -> None:
+        self._process = _start(command or engine_command())
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests = cast(BinaryIO, self._process.stdin)
+        # Without its buffer: nothing may wait there while the pipe is looked at.
+        self._replies = cast(BinaryIO, cast(io.BufferedReader, self._process.stdout).detach())
+        self._give_up = give_up
         self._calling = threading.Lock()
         self._last_words: deque[bytes] = deque(maxlen=20)
         self._listener = threading.Thread(target=self._listen, name="engine-stderr", daemon=True)
@@ -210,15 +258,15 @@ class EngineProcess:
         with contextlib.suppress(OSError, ValueError):
             for line in self._process.stderr:
                 self._last_words.append(line)
+                log.warning("engine %d: %s", self.pid, legible(line.decode("utf-8", "replace").rstrip()))
 
     def request(self, request: Request) -> Reply:
         """The engine's reply. Raises `EngineGone`."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         with self._calling:
             try:
-                write_frame(self._process.stdin, request)  # type: ignore[arg-type]
-                frame = read_frame(self._process.stdout)  # type: ignore[arg-type]
+                write_frame(self._requests, request)
+                self._await_reply()
+                frame = read_frame(self._replies)
                 if frame is None:
                     raise EngineGone(self._farewell())
                 return _replies.decode(frame)
@@ -226,6 +274,13 @@ class EngineProcess:
                 raise EngineGone(self._farewell()) from error
             except (msgspec.MsgspecError, RecursionError) as error:
                 raise EngineGone(f"the engine's answer is none of this protocol: {legible(str(error))}") from error
+
+    def _await_reply(self) -> None:
+        arrival = select.poll()
+        arrival.register(self._replies, select.POLLIN)
+        while not arrival.poll(_LOOK_EVERY * 1_000):
+            if self._give_up() or self._replies.closed:
+                raise EngineGone(f"the engine (process {self.pid}) does not answer")
 
     def _farewell(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -236,8 +291,11 @@ class EngineProcess:
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         return f"the engine {how}" + (f": {self.last_words}" if self.last_words else "")
 
-    def close(self) -> None:
-        """Closes the pipe, at which the engine stops at its next entry; kills it after a second; never waits longer."""
+    def close(self) -> bool:
+        """Closes the pipe, at which the engine stops at its next entry, and kills it after a second.
+
+        Waits two seconds at most; False where a hung mount keeps the process: 'stuck engine'.
+        """
         if self._calling.acquire(timeout=_CALL_ENDS_WITHIN):
             try:
                 self._close_stdin()
@@ -247,12 +305,11 @@ class EngineProcess:
             self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
-        self.kill()
+        return self.kill()
 
     def _close_stdin(self) -> None:
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._process.stdin.close()
+        with contextlib.suppress(OSError, ValueError):
+            self._requests.close()
 
     def kill(self) -> bool:
         """Kills the process and waits a second; False where a hung mount keeps it: 'stuck engine'."""
@@ -263,8 +320,7 @@ class EngineProcess:
         if self._process.poll() is None:
             return False
         self._listener.join(1.0)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    stream.close()
+        for stream in (self._requests, self._replies, cast(BinaryIO, self._process.stderr)):
+            with contextlib.suppress(OSError, ValueError):
+                stream.close()
         return True

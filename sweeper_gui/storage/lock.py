@@ -30,6 +30,8 @@ from sweeper_gui.storage.volume import Volume, VolumeError
 BEAT = 1.0
 #: Who finds a free lock with a name in it waits for so many beats, for a sign that its holder goes on all the same.
 _BEATS_TO_WATCH = 4
+#: A holder that has not written for so many seconds hangs, or its host's clock is slow by as much.
+SILENT_AFTER = 15.0
 _NAME = b"lock"
 #: Who only looks whether the lock is held takes it for an instant (`holder_of`).
 _ATTEMPTS = tenacity.Retrying(
@@ -77,10 +79,11 @@ def _shown(at: float) -> str:
 
 
 class LockHeld(Exception):
-    """Another sweep holds the lock; `holder` is None where the file does not tell."""
+    """Another sweep holds the lock; `holder` is None where the file does not tell. `hint` is what to do about it."""
 
     def __init__(self, holder: Holder | None) -> None:
         self.holder = holder
+        self.hint = _way_out(holder)
         super().__init__(f"another sweep of this volume is running: {_named(holder)}")
 
 
@@ -297,6 +300,18 @@ def _parsed(content: bytes) -> Holder | None:
 
 def _named(holder: Holder | None) -> str:
     return visible(f"{holder}, {holder.last_seen}") if holder else "someone who left no name"
+
+
+def _way_out(holder: Holder | None) -> str:
+    if holder is None:
+        return "look on every host that mounts the volume for a running sweep, and wait until it has ended"
+    where = visible(f"process {holder.pid} on {holder.host}")
+    if time.time() - holder.renewed < SILENT_AFTER:
+        return f"wait until it has ended, or stop it: a SIGTERM to {where} cancels it at its next entry"
+    return (
+        f"it has been silent since then, as one is whose volume hangs or whose host has gone; look at {where}: even "
+        "SIGKILL ends it only once its volume answers, and then the lock is free by itself"
+    )
 
 
 def _written_by(holder: Holder | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.support.volume import FakeVolume
@@ -55,8 +56,10 @@ class CommandLine:
         self.config.write_text(text, encoding="utf-8")
         self.config.chmod(0o600)
 
-    def start(self, *arguments: str | bytes, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """A command that runs; it is ended with the test."""
+    def start(
+        self, *arguments: str | bytes, environ: Mapping[str, str] | None = None, group: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """A command that runs, in a process group of its own if asked to; it is ended with the test."""
         process = subprocess.Popen(
             [*COMMAND, "--config", str(self.config), *arguments],
             stdin=subprocess.DEVNULL,
@@ -64,12 +67,19 @@ class CommandLine:
             stderr=subprocess.PIPE,
             env={**without_width(os.environ), **(environ or {})},
             cwd=Path(__file__).parents[2],
+            process_group=0 if group else None,
         )
         self._running.append(process)
         return process
 
     def __call__(self, *arguments: str | bytes, environ: Mapping[str, str] | None = None) -> Ran:
         return self.end(self.start(*arguments, environ=environ))
+
+    def engine_of(self, command: subprocess.Popen[bytes]) -> psutil.Process:
+        """The engine of a command that runs."""
+        _wait_for(lambda: bool(psutil.Process(command.pid).children()))
+        (engine,) = psutil.Process(command.pid).children()
+        return engine
 
     def end(self, process: subprocess.Popen[bytes]) -> Ran:
         """Waits for a command that was started."""

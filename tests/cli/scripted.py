@@ -33,8 +33,9 @@ class ScriptedHost:
         self._job += 1
         return m.Started(self._job)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         self.closed = True
+        return True
 
     def asked(self, kind: type) -> list[Any]:
         """The requests of one kind, in order."""

@@ -411,11 +411,12 @@ def test_a_held_lock_is_4(slow: "SlowSweep", wait_for: WaitFor) -> None:
     slow.volume.deleted("other")
     running = slow.start("dead0", "dead1", "dead2")
     wait_for(slow.removing)
-    running.send_signal(signal.SIGSTOP)  # it keeps the lock for as long as the other one takes
+    engine = slow.sweeper.engine_of(running)
+    engine.suspend()  # it keeps the lock for as long as the other one takes
     ran = slow.sweeper("sweep", "other", "--yes")
     assert ran.code == 4, ran
-    assert str(running.pid) in ran.err
-    running.send_signal(signal.SIGCONT)
+    assert f"a SIGTERM to process {engine.pid}" in ran.err
+    engine.resume()
     running.send_signal(signal.SIGTERM)
     assert slow.sweeper.end(running).code == 130
 
@@ -432,15 +433,17 @@ def test_a_killed_sweep_that_is_stuck_in_the_volume_keeps_the_lock_until_that_an
         with contextlib.closing(CommandLine(volume, tmp_path)) as sweeper:
             stuck = sweeper.start("sweep", "dead", "--yes")
             wait_for(lambda: slow.hanging() > 0)
+            engine = sweeper.engine_of(stuck)
+            engine.kill()
             stuck.kill()
             for command in (("sweep", "other", "--yes"), ("resume", "--yes")):
                 ran = sweeper(*command)
                 assert ran.code == 4, ran
-                assert f"process {stuck.pid}" in ran.err
+                assert f"process {engine.pid}" in ran.err
                 assert "last heard of" in ran.err
             assert volume.names() == {"alive", "other"}
             slow.set_plan()
-            stuck.wait(60)
+            engine.wait(60)
             ran = sweeper("resume", "--yes", "--json")
             assert (ran.code, ran.outcomes()) == (0, {"dead": "removed"})
             assert sweeper("sweep", "other", "--yes").code == 0
@@ -466,7 +469,7 @@ class SlowSweep:
         self.control = volume.root.parent / ".sweeper-workspaces"
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return self.sweeper.start("sweep", "--yes", "--json", *arguments)
+        return self.sweeper.start("sweep", "--yes", "--json", *arguments, group=True)
 
     def removing(self) -> bool:
         """Whether a removal has begun, and has unlinked something."""
@@ -480,13 +483,15 @@ def slow(volume: FakeVolume, sweeper: CommandLine) -> SlowSweep:
     return SlowSweep(volume, sweeper)
 
 
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["command", "group"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_is_130_and_the_report_tells_each_fate(
-    slow: SlowSweep, wait_for: WaitFor, number: signal.Signals
+    slow: SlowSweep, wait_for: WaitFor, number: signal.Signals, send: Callable[[int, int], None]
 ) -> None:
+    """A terminal or a service manager tells all processes at once, the engine too."""
     running = slow.start()
     wait_for(slow.removing)
-    running.send_signal(number)
+    send(running.pid, number)
     signalled = time.monotonic()
     ran = slow.sweeper.end(running)
     assert ran.code == 130, ran
@@ -511,6 +516,39 @@ def test_a_signal_in_the_middle_is_130_and_the_report_tells_each_fate(
     assert slow.volume.names() == {"alive", *whole}
 
 
+def test_a_signal_to_the_engine_alone_cancels_too(slow: SlowSweep, wait_for: WaitFor) -> None:
+    running = slow.start()
+    wait_for(slow.removing)
+    slow.sweeper.engine_of(running).terminate()
+    ran = slow.sweeper.end(running)
+    assert (ran.code, ran.json["ending"]) == (130, "cancelled")
+    assert "partly-removed" in ran.outcomes().values()
+
+
+def test_an_engine_that_is_killed_is_a_failure_in_words(slow: SlowSweep, wait_for: WaitFor) -> None:
+    running = slow.start()
+    wait_for(slow.removing)
+    slow.sweeper.engine_of(running).kill()
+    ran = slow.sweeper.end(running)
+    assert ran.code == 1
+    assert "the engine was killed by SIGKILL" in ran.err
+    assert "sweeper trash" in ran.err
+    slow.sweeper.configure(slow.volume.settings(min_age="0s"))
+    assert set(slow.sweeper("resume", "--yes", "--json").outcomes().values()) == {"removed"}
+
+
+def test_a_stopped_engine_is_given_up_after_a_signal(slow: SlowSweep, wait_for: WaitFor) -> None:
+    running = slow.start()
+    wait_for(slow.removing)
+    engine = slow.sweeper.engine_of(running)
+    engine.suspend()
+    running.send_signal(signal.SIGINT)
+    ran = slow.sweeper.end(running)
+    assert ran.code == 130, ran
+    assert f"the engine (process {engine.pid}) does not answer" in ran.err
+    assert not engine.is_running()
+
+
 def test_what_is_cancelled_for_people_names_what_is_half_done(slow: SlowSweep, wait_for: WaitFor) -> None:
     running = slow.sweeper.start("sweep", "--yes")
     wait_for(slow.removing)
@@ -520,31 +558,6 @@ def test_what_is_cancelled_for_people_names_what_is_half_done(slow: SlowSweep, w
     assert "partly-removed" in ran.out
     assert "Cancelled: " in ran.out
     assert "cancelling; " in ran.err
-
-
-def test_a_hung_volume_is_left_behind_after_a_few_seconds(
-    tmp_path: Path, sweeper: CommandLine, wait_for: WaitFor
-) -> None:
-    """A removal hangs in the kernel: nobody can end it, but nobody waits for it either."""
-    data = FakeVolume(tmp_path / "data")
-    data.live("alive")
-    data.deleted("dead", 60)
-    sweeper.configure(data.settings(min_age="0s").replace(str(data.root), str(tmp_path / "mount" / data.root.name)))
-    with slow_volume(tmp_path / "data", tmp_path / "mount", Fault("unlink", "*", hang=True, nth=20)) as mounted:
-        running = sweeper.start("sweep", "--yes")
-        wait_for(lambda: mounted.hanging() > 0)
-        running.send_signal(signal.SIGINT)
-        signalled = time.monotonic()
-        assert running.stderr is not None
-        said = b""
-        while b"does not answer: what was begun can be resumed" not in said:
-            line = running.stderr.readline()
-            assert line, said
-            said += line
-        assert 2 < time.monotonic() - signalled < 9
-        mounted.set_plan()
-        assert sweeper.end(running).code == 130
-        assert sweeper("resume", "--yes", "--json").outcomes() == {"dead": "removed"}
 
 
 def test_a_deferred_sweep_holds_nothing_and_a_signal_ends_it_at_once(

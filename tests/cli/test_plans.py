@@ -204,6 +204,7 @@ def test_a_sweep_of_a_plan_that_was_killed_is_resumed(sweeper: CommandLine, tmp_
         assert sweeper("plan", "--ticket", "OPS-9", "--out", str(out)).code == 0
         running = sweeper.start("sweep", "--plan", str(out), "--yes")
         wait_for(lambda: mounted.hanging() > 0)
+        sweeper.engine_of(running).kill()
         running.kill()
         mounted.set_plan()
         sweeper.end(running)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from sweeper_gui.engine.host import Host
-from sweeper_gui.engine.local import LocalHost
 from sweeper_gui.engine.process import EngineProcess
 from tests.engine.driving import Driver, settings_of
 from tests.registries.conftest import http, postgres, staging, standby
+from tests.support.local import LocalHost
 from tests.support.volume import FakeVolume
 
 __all__ = ["driver", "host", "http", "local", "postgres", "staging", "standby", "volume"]

@@ -15,9 +15,9 @@ from sweeper_gui.core.outcome import Ending
 from sweeper_gui.core.plan import Request as Asked
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.host import EngineGone, Host
-from sweeper_gui.engine.local import LocalHost
 from sweeper_gui.engine.process import EngineProcess, read_frame, write_frame
 from tests.engine.driving import Driver, settings_of
+from tests.support.local import LocalHost
 from tests.support.volume import FakeVolume
 
 

@@ -23,9 +23,9 @@ from sweeper_gui.core.verdict import Status, Verdict
 from sweeper_gui.core.workspace import Kind
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.host import EngineGone
-from sweeper_gui.engine.local import LocalHost
 from sweeper_gui.engine.process import BadFrame, EngineProcess, _answer, encoded, read_frame
 from tests.engine.driving import Driver, settings_of
+from tests.support.local import LocalHost
 from tests.support.trees import fingerprint, make_tree
 from tests.support.volume import FakeVolume
 

@@ -20,8 +20,8 @@ from sweeper_gui.core.proposal import MAX_BYTES, PlanProblem, decoded
 from sweeper_gui.engine import engine as engine_module
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine import plan_files
-from sweeper_gui.engine.local import LocalHost
 from tests.engine.driving import Driver, settings_of
+from tests.support.local import LocalHost
 from tests.support.nobody import as_nobody
 from tests.support.trees import fingerprint
 from tests.support.volume import FakeVolume

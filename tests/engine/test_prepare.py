@@ -14,13 +14,13 @@ from sweeper_gui.core.plan import Request as Asked
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.aside import aside
 from sweeper_gui.engine.book import Book
-from sweeper_gui.engine.local import LocalHost
 from sweeper_gui.engine.prepare import prepare
 from sweeper_gui.engine.scan import Scan
 from sweeper_gui.settings import load_settings
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.sweep.ground import Ground
 from tests.engine.driving import Driver, settings_of
+from tests.support.local import LocalHost
 from tests.support.trees import make_tree
 from tests.support.volume import FakeVolume
 

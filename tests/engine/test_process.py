@@ -13,6 +13,8 @@ import msgspec
 import psutil
 import pytest
 
+from sweeper_gui.core.outcome import Ending
+from sweeper_gui.core.plan import Request
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.snapshot import Session
 from sweeper_gui.core.verdict import Status, Verdict
@@ -51,15 +53,18 @@ def test_the_end_of_a_job_is_told_even_where_its_result_can_not_be(messages: Mes
     assert [(one.job, type(one.result)) for one in told.finished] == [(7, m.Failure), (8, m.Failure)]
 
 
-_SABOTAGED = """
+_SABOTAGED = f"""
 import sys
+sys.path.insert(0, {str(PROJECT)!r})
 from sweeper_gui.engine import engine, messages, process
 engine.Engine.handle = lambda self, request: messages.Failure("failed", "w\\udcff")
 sys.exit(process.serve())
 """
 
 
-def test_the_engine_lives_on_after_a_reply_that_can_not_be_sent() -> None:
+def test_the_engine_lives_on_after_a_reply_that_can_not_be_sent(messages: Messages) -> None:
+    """And what it complains of is kept where the front end keeps its own."""
+    messages.expect(r"engine \d+: ")
     host = EngineProcess([sys.executable, "-c", _SABOTAGED])
     try:
         for _ in range(3):
@@ -87,7 +92,7 @@ sys.exit(process.serve())
 """
 
 
-def test_a_signal_to_end_is_not_taken_for_an_error_of_a_request() -> None:
+def test_a_signal_to_end_breaks_no_reply_and_is_not_taken_for_an_error_of_a_request() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _STUBBORN], cwd=PROJECT,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -96,6 +101,9 @@ def test_a_signal_to_end_is_not_taken_for_an_error_of_a_request() -> None:
         assert engine.stdout is not None
         assert engine.stderr is not None
         write_frame(engine.stdin, m.Poll())  # type: ignore[arg-type]
+        frame = read_frame(engine.stdout)  # type: ignore[arg-type]
+        assert frame is not None
+        assert decoded(frame) == m.Failure("failed", "still here")
         assert read_frame(engine.stdout) is None  # type: ignore[arg-type]
         assert engine.wait(30) == 0
         assert b"swallowed" not in engine.stderr.read()
@@ -103,12 +111,13 @@ def test_a_signal_to_end_is_not_taken_for_an_error_of_a_request() -> None:
 
 # --- how many files it may open -------------------------------------------------------------------------------------
 
-_LIMITED = """
+_LIMITED = f"""
 import resource, sys
+sys.path.insert(0, {str(PROJECT)!r})
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
 """
 _LOCAL = """
-from sweeper_gui.engine.local import LocalHost
+from tests.support.local import LocalHost
 LocalHost().close()
 print(resource.getrlimit(resource.RLIMIT_NOFILE))
 """
@@ -184,3 +193,88 @@ def test_two_signals_at_once_end_the_engine_in_order(volume: FakeVolume) -> None
     finally:
         host.close()
     assert "Traceback" not in host.last_words
+
+
+# --- signals that a front end and its engine get together -----------------------------------------------------------
+
+
+def test_no_signal_hits_an_engine_that_is_not_ready_for_it(volume: FakeVolume) -> None:
+    """Ctrl-C in a terminal goes to both, also while the engine still starts: it is the front end's business."""
+    host = EngineProcess()
+    for _ in range(3):
+        os.kill(host.pid, signal.SIGINT)
+    try:
+        Driver(host, settings_of(volume))
+        os.kill(host.pid, signal.SIGINT)
+        assert isinstance(host.request(m.Poll()), m.Update)
+    finally:
+        assert host.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_engine_that_is_asked_to_end_while_it_starts_does_so_without_a_word(number: signal.Signals) -> None:
+    host = EngineProcess()
+    os.kill(host.pid, number)
+    try:
+        assert psutil.Process(host.pid).wait(30) == 0
+    finally:
+        host.close()
+    assert host.last_words == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_cancels_what_runs_and_the_front_end_hears_the_report(
+    volume: FakeVolume, number: signal.Signals
+) -> None:
+    volume.deleted("big", 3_000)
+    host = EngineProcess()
+    try:
+        driver = Driver(host, settings_of(volume, "[sweep]\nmax_ops_per_second = 900\n"))
+        plan = driver.run(m.Prepare(Request(names=(b"big",)))).plan
+        job = driver.start(m.Sweep(plan, plan.digest))
+        driver.until(lambda update: update.sweep is not None and update.sweep.entries_removed > 0)
+        os.kill(host.pid, number)
+        report = driver.result(job).report
+        assert report.ending is Ending.CANCELLED
+        assert [str(outcome.result) for outcome in report.outcomes] == ["partly-removed"]
+        assert psutil.Process(host.pid).wait(30) == 0
+    finally:
+        host.close()
+
+
+def test_an_ignored_hang_up_stays_ignored(volume: FakeVolume) -> None:
+    """`nohup sweeper sweep --yes &`, and the terminal is closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        host = EngineProcess()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    try:
+        Driver(host, settings_of(volume))
+        os.kill(host.pid, signal.SIGHUP)
+        for _ in range(20):
+            assert isinstance(host.request(m.Poll()), m.Update)
+    finally:
+        assert host.close()
+
+
+def test_what_an_engine_starts_inherits_no_variable_of_ours(volume: FakeVolume) -> None:
+    """A Python script as an `exec:` registry must find its own modules, not those beside ours."""
+    host = EngineProcess()
+    try:
+        Driver(host, settings_of(volume))
+        environ = psutil.Process(host.pid).environ()
+        assert environ.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
+    finally:
+        host.close()
+
+
+def test_who_no_longer_wants_to_wait_for_a_stopped_engine_is_let_go(volume: FakeVolume) -> None:
+    waiting = threading.Event()
+    host = EngineProcess(give_up=waiting.is_set)
+    Driver(host, settings_of(volume))
+    os.kill(host.pid, signal.SIGSTOP)
+    waiting.set()
+    with pytest.raises(EngineGone, match=f"process {host.pid}"):
+        host.request(m.Poll())
+    assert host.close()

@@ -26,13 +26,13 @@ from sweeper_gui.core.outcome import Ending
 from sweeper_gui.core.plan import Request as Asked
 from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.engine import messages as m
-from sweeper_gui.engine.local import LocalHost
 from sweeper_gui.registries import http as _http  # noqa: F401 - what is imported here takes no time of the first read
 from sweeper_gui.registries import sql as _sql  # noqa: F401
 from sweeper_gui.sweep.ground import Ground
 from tests.engine.driving import Driver, settings_of
 from tests.registries.postgres import ADMIN_PASSWORD, READER_PASSWORD, PostgreSQL, ServedVolume
 from tests.registries.servers import Answer, HttpServer, Proxy, proxy
+from tests.support.local import LocalHost
 from tests.support.trees import fingerprint
 from tests.support.volume import FakeVolume
 

@@ -12,9 +12,9 @@ from sweeper_gui.core.plan import Request as Asked
 from sweeper_gui.engine import engine as engine_module
 from sweeper_gui.engine import messages as m
 from sweeper_gui.engine.host import Host
-from sweeper_gui.engine.local import LocalHost
 from sweeper_gui.settings import Settings, load_settings
 from tests.engine.driving import Driver, settings_of
+from tests.support.local import LocalHost
 from tests.support.nobody import as_nobody
 from tests.support.volume import FakeVolume
 

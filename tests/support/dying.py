@@ -1,8 +1,9 @@
-"""Runs that die by SIGKILL, at a step or at a moment: the engine, the window, both, or a command.
+"""Runs that die by SIGKILL, at a step or at a moment: the engine, the window, both, a command, or that alone.
 
 Everything here runs in forks of a nursery. The engine is `sweeper engine`'s own code behind a pipe, the window is the
-whole window with scripted answers, a command is the command line's own `main`. Steps are counted where the work is
-done (see tests/support/steps.py); right before one of them the victim is killed.
+whole window with scripted answers, a command is the command line's own `main`, which dies with its engine or leaves it
+behind. Steps are counted where the work is done (see tests/support/steps.py); right before one of them the victim is
+killed.
 """
 
 import asyncio
@@ -36,6 +37,12 @@ _COMMANDS = {
 }
 
 
+#: Who leaves its engine behind: that finds its pipe closed, and ends by itself.
+_FRONT_ENDS = ("window", "command-alone")
+#: Who takes it along.
+_GROUPS = ("both", "command")
+
+
 class Death:
     """Whom to kill and when: before step `step` (0: not at all), or so many seconds after the run has begun."""
 
@@ -50,12 +57,14 @@ class Death:
         steps = Steps(self.step, self._strike)
         with steps.counted():
             work()
-        (self.directory / "steps").write_text(str(len(steps.names)))
+        told = self.directory / "steps.new"
+        told.write_text(str(len(steps.names)))
+        told.rename(self.directory / "steps")  # all of it or nothing: it may die here, too
 
     def _strike(self) -> None:
-        if self.victim == "window":
-            os.kill(os.getppid(), signal.SIGKILL)  # the engine goes on until it finds its pipe closed
-        elif self.victim == "both":
+        if self.victim in _FRONT_ENDS:
+            os.kill(os.getppid(), signal.SIGKILL)
+        elif self.victim in _GROUPS:
             os.killpg(0, signal.SIGKILL)
         else:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -64,7 +73,8 @@ class Death:
 def die(death: Death, what: str) -> bool:
     """Runs `what` until it dies, waits until nothing of it is left, and says whether it died before its end."""
     alive, held = os.pipe()  # held open by everything that works on the volume
-    run = {"command": _command, "engine": _engine_alone}.get(death.victim, _window)
+    runs = {"command": _command, "command-alone": _command, "engine": _engine_alone}
+    run = runs.get(death.victim, _window)
 
     def work() -> None:
         os.close(alive)
@@ -91,7 +101,7 @@ def _kill_later(death: Death, pid: int) -> None:
     time.sleep(death.after or 0.0)
     victim = int((death.directory / "engine.pid").read_text()) if death.victim == "engine" else pid
     with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-        (os.killpg if death.victim == "both" else os.kill)(victim, signal.SIGKILL)
+        (os.killpg if death.victim in _GROUPS else os.kill)(victim, signal.SIGKILL)
 
 
 # --- a command --------------------------------------------------------------------------------------------------------
@@ -103,8 +113,8 @@ def _command(death: Death, what: str) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):
         os.dup2(nothing, number)
-    config = str(death.directory / "sweeper.toml")
-    death.counted(lambda: main([*_COMMANDS[what], "--json", "--config", config]))
+    host = ForkedEngine(death)
+    main([*_COMMANDS[what], "--json", "--config", str(death.directory / "sweeper.toml")], lambda: host)
 
 
 # --- the engine -------------------------------------------------------------------------------------------------------
@@ -143,12 +153,13 @@ class ForkedEngine:
             raise EngineGone("killed")
         return _replies.decode(frame)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Closes the pipe and waits for the engine."""
         for stream in (self._requests, self._answers):
             with contextlib.suppress(OSError):  # what was still to be written to a dead one
                 stream.close()
         ended(self.pid)
+        return True
 
 
 def _engine_alone(death: Death, what: str) -> None:

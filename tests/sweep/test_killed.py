@@ -1,4 +1,4 @@
-"""Kill -9 of the engine, the window, both, or a command, at the steps of each run and at random moments.
+"""Kill -9 of the engine, the window, both, a command, or that without its engine, at steps and at random moments.
 
 Nothing live is touched, nothing is lost, every orphan is where the logs say, and the next start finishes the work or
 takes it back (see tests/support/killing.py). `--kills N` asks for another number of kills than the default:
@@ -15,11 +15,13 @@ from tests.support.nursery import Nursery
 
 #: Of a hundred kills: who is killed in which run, how often. The first five runs together are taken through every step.
 _AT_STEPS = {
-    ("command", "sweep"): 20,
+    ("command", "sweep"): 16,
     ("command", "set-aside"): 8,
     ("command", "restore"): 8,
     ("command", "purge"): 10,
-    ("command", "resume"): 10,
+    ("command", "resume"): 8,
+    ("command-alone", "sweep"): 4,
+    ("command-alone", "resume"): 2,
     ("engine", "sweep"): 10,
     ("engine", "restore"): 3,
     ("engine", "purge"): 3,

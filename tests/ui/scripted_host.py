@@ -91,9 +91,10 @@ class Life:
             raise EngineGone(self.dead or "closed")
         return self._host.answer(request)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """See `Host`."""
         self.closed = True
+        return True
 
     def kill(self) -> None:
         """Ends it although it does not answer."""

@@ -31,8 +31,9 @@ class Gate:
         self.inside -= 1
         return Done()
 
-    def close(self) -> None:
+    def close(self) -> bool:
         self.closed.set()
+        return True
 
 
 def test_one_call_at_a_time_in_one_thread_that_is_not_the_windows(run: Callable) -> None:

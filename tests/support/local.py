@@ -1,4 +1,4 @@
-"""The engine in this very process: for the command line and the tests."""
+"""The engine in this very process: where a test looks into it, or only wants it quick."""
 
 from sweeper_gui.engine.engine import Engine
 from sweeper_gui.engine.messages import Reply, Request
@@ -16,6 +16,6 @@ class LocalHost:
         """The engine's reply."""
         return self._engine.handle(request)
 
-    def close(self) -> None:
-        """Ends the work; waits a second at most for what hangs."""
-        self._engine.close()
+    def close(self) -> bool:
+        """Ends the work; waits a second at most for what hangs, and says whether it has ended."""
+        return self._engine.close()
