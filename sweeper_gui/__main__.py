@@ -12,7 +12,7 @@ def main() -> NoReturn:
     not keep the process from ending.
     """
     _fill_standard_streams()
-    os._exit(_run(sys.argv[1:]))
+    os._exit(_run(sys.argv[1:]) if _is_built() else 2)
 
 
 def _fill_standard_streams() -> None:
@@ -21,6 +21,19 @@ def _fill_standard_streams() -> None:
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _is_built() -> bool:
+    """Whether the part in C is there; says what to do where it is not, as in a fresh checkout."""
+    try:
+        from sweeper_gui.storage import _native  # noqa: F401
+    except ImportError as error:
+        sys.stderr.write(
+            f"sweeper: its part in C is not built for this Python ({error}): start it with './dev run', or run "
+            "'pip install --editable .' in the checkout, which needs gcc and Python's headers\n"
+        )
+        return False
+    return True
 
 
 def _run(arguments: list[str]) -> int:

@@ -65,6 +65,7 @@ def test_without_root_the_one_command_to_run_is_told_and_nothing_happens(checkou
     assert "sudo apt-get update && sudo apt-get install" in done.stderr
     assert " libegl1 " in done.stderr
     assert " xvfb " in done.stderr
+    assert " gcc " in done.stderr
     assert " libgl1 " not in done.stderr
     assert sorted(os.listdir(checkout)) == sorted([*before, "dpkg"])
 

@@ -41,6 +41,26 @@ def test_a_command_imports_no_more_than_it_needs(arguments: tuple[str, ...], unw
     assert not [module for module in modules for name in unwanted if module == name or module.startswith(name + ".")]
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["engine"], ["trash", "--root", "/"]])
+def test_a_checkout_that_is_not_built_says_what_to_do(arguments: list[str]) -> None:
+    unbuilt = (
+        "import sys; sys.modules['sweeper_gui.storage._native'] = None; from sweeper_gui.__main__ import main; main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{unbuilt}; from sweeper_gui.__main__ import main; main()", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert "./dev run" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_are_no_trap(closed: str) -> None:
     command = f"exec {sys.executable} -m sweeper_gui trash --root / {closed}"

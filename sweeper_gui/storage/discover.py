@@ -14,10 +14,11 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.core.usage import change_of
 from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.attempts import BACK_OFF
+from sweeper_gui.storage.bulk import Tally
 from sweeper_gui.storage.files import bounded
 from sweeper_gui.storage.queue import Priority, WorkPool, removing
 from sweeper_gui.storage.tree import Node, Tree
-from sweeper_gui.storage.walk import Tally, Walk
+from sweeper_gui.storage.walk import Walk
 
 _CHANGED = "changed since it was measured"
 _NOTHING_IS_NEWER = 2**64
@@ -147,12 +148,12 @@ class _Discovering(Walk[Directory]):
 
     def take(self, node: Directory, tally: Tally, children: list[Directory]) -> None:
         if tally.newest > self.newest_ns:
-            self._differs(f"{_CHANGED}: {node.shown(os.fsencode(tally.newest_name))}")
+            self._differs(f"{_CHANGED}: {node.shown(tally.newest_name)}")
         node.children += children
         node.files += tally.entries - len(children)
         node.allocated += tally.blocks * 512 - sum(child.own for child in children)
         for link in tally.links:
-            if self._was_last_name(link.inode, link.count):
+            if self._was_last_name(link.inode, link.names):
                 node.allocated += link.allocated
                 self.allocated += link.allocated
 

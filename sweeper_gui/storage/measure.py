@@ -3,17 +3,18 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.core.usage import MAX_CHILD_NAMES, Usage, change_of
 from sweeper_gui.core.workspace import Identity
 from sweeper_gui.storage.attempts import BACK_OFF
+from sweeper_gui.storage.bulk import Found, Listing, Tally
 from sweeper_gui.storage.files import bounded, identity_of
 from sweeper_gui.storage.queue import MEASURING, Priority, WorkPool
 from sweeper_gui.storage.repositories.survey import BUDGET, Directory, Survey
-from sweeper_gui.storage.walk import Counters, Entry, Step, Tally, Walk
+from sweeper_gui.storage.walk import Counters, Step, Walk
 
 __all__ = ["Counters", "MeasureResult", "measure", "measure_now"]
 
@@ -133,12 +134,15 @@ class _Measuring(Walk[Directory]):
             self._children += [visible(child.name) for child in children[:room]]
             self._children_cut = self._children_cut or len(children) > room
 
-    def enter(self, node: Directory, descriptor: int, entries: "list[os.DirEntry[str]]", *, whole: bool) -> None:
-        self._survey.enter(node, descriptor, entries, whole=whole)
+    def enter(self, node: Directory, descriptor: int, listing: Listing) -> None:
+        self._survey.enter(node, descriptor, listing)
 
-    def seen(self, node: Directory, entries: Sequence[Entry]) -> None:
+    def wants(self, node: Directory) -> bool:
+        return node.part is not None
+
+    def seen(self, node: Directory, found: Sequence[Found], directories: Set[bytes]) -> None:
         if node.part is not None:
-            self._survey.seen(node, node.part, entries)
+            self._survey.seen(node, node.part, found, directories)
 
     def further(self) -> Sequence[Step]:
         return self._survey.jobs()

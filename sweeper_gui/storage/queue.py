@@ -16,6 +16,7 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import TypeVar
 
+from sweeper_gui.storage.bulk import ONE, until
 from sweeper_gui.storage.limit import QUICK, AdaptiveLimit, Impact, Kind
 from sweeper_gui.storage.threads import started
 from sweeper_gui.storage.tree import DescriptorCache, most_jobs
@@ -88,21 +89,35 @@ class Gauge:
         self.stamp = monotonic()
         self.busy = True
 
-    def done(self, kind: Kind, count: int = 1) -> float:
-        """So many operations have ended, failed ones included, and the next one starts; returns what they took."""
+    def spell_end(self) -> int:
+        """When a call of bulk.py that begins now ends: one of many operations if they are quick and nobody counts."""
+        return ONE if self.pool.paced else until(self.stamp)
+
+    def done(self, kind: Kind, count: int = 1, last: float = 0.0) -> float:
+        """So many operations have ended, failed ones included, and the next one starts; returns what they took.
+
+        `last` is what the last of several took, in seconds: where that was long it is told apart from the others.
+        """
         now = monotonic()
         took = now - self.stamp
         self.stamp = self.last = now
         self.operations += count
-        bucket = kind if took < QUICK[kind] * count else kind + _KINDS
-        self.counts[bucket] += count
-        self.seconds[bucket] += took
+        if count > 1 and last >= QUICK[kind]:
+            self._note(kind, 1, last)
+            self._note(kind, count - 1, max(0.0, took - last))
+        else:
+            self._note(kind, count, took)
         if now >= self.report_at:
             self._report(now)
         if self.pool.crowded:
             self.pool.step_back(self)
             self.stamp = monotonic()
         return took
+
+    def _note(self, kind: Kind, count: int, took: float) -> None:
+        bucket = kind if took < QUICK[kind] * count else kind + _KINDS
+        self.counts[bucket] += count
+        self.seconds[bucket] += took
 
     def _report(self, now: float) -> None:
         self.report_at = now + _REPORT_EVERY
@@ -166,8 +181,10 @@ class WorkPool:
             raise ValueError(f"the ceiling must allow operations, not {max_ops_per_second} a second")
         self.descriptors = DescriptorCache()
         self.max_in_flight = max_in_flight = min(max_in_flight, most_jobs())
+        #: whether each operation waits for its turn
+        self.paced = max_ops_per_second is not None
         #: whether `step_back` has something to wait for; read by every thread after every operation
-        self.crowded = max_ops_per_second is not None
+        self.crowded = self.paced
         self._limit = AdaptiveLimit(max_in_flight, impact, monotonic())
         self._interval = 1.0 / max_ops_per_second if max_ops_per_second else 0.0
         self._next_turn = 0.0

@@ -7,20 +7,16 @@ removal (remove.py). A walk never changes anything and never leaves the mount an
 import errno
 import logging
 import os
-import stat
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from sweeper_gui.core.usage import change_of
-from sweeper_gui.storage import files
+from sweeper_gui.storage import bulk, files
 from sweeper_gui.storage.attempts import BACK_OFF, NO_ANSWER
-from sweeper_gui.storage.claim import CLAIM
+from sweeper_gui.storage.bulk import Found, Listing, Tally
 from sweeper_gui.storage.files import CrossesMount
 from sweeper_gui.storage.mounts import is_network
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, after
@@ -28,15 +24,13 @@ from sweeper_gui.storage.tree import Node, Tree, TreeChanged
 
 #: So many entries of one directory are held at once.
 BATCH = 2048
-#: So many attributes are read between two looks at the cancel and the clock, where that is quick.
+#: So many entries are a part of the work where several threads read the attributes of one directory.
 PART = 16
 #: An attribute that takes longer than this, in seconds, came over a network: those of a directory are then read in
 #: parallel, by threads that find no other directory to read. (Some volumes serve one look-up in a directory at a time.)
 SLOW = 100e-6
 #: Errors that are kept with their text, and roots of other volumes with their path.
 MAX_ERRORS = 5
-#: As a listing gives it.
-_CLAIM = os.fsdecode(CLAIM)
 #: A readable sentence for errors that mean that somebody is at work in the tree.
 CHANGED = "changed while it was read"
 
@@ -59,124 +53,14 @@ class Counters:
             self.bytes = files.bounded(self.bytes + size)
 
 
-class Entry(Protocol):
-    """What is read of an entry: `os.DirEntry` is one."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-        """Its attributes."""
-
-    def is_dir(self, *, follow_symlinks: bool) -> bool:
-        """Whether it is a directory."""
-
-
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """An entry that is read again, after its listing has ended."""
+class _Reading(Generic[N]):
+    """An open directory whose entries are read; `directories` are those among them, where somebody wants to know."""
 
-    name: str
+    node: N
     descriptor: int
-
-    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-        """Its attributes."""
-        return os.stat(self.name, dir_fd=self.descriptor, follow_symlinks=follow_symlinks)
-
-    def is_dir(self, *, follow_symlinks: bool) -> bool:
-        """Whether it is a directory."""
-        return stat.S_ISDIR(self.stat(follow_symlinks=follow_symlinks).st_mode)
-
-
-class _Fresh(_Named):
-    """An entry of which the server is asked, whatever this host knows."""
-
-    __slots__ = ()
-
-    def stat(self, *, follow_symlinks: bool) -> os.stat_result:  # noqa: ARG002 - links never are followed here
-        """Its attributes."""
-        return files.fresh_stat(self.name, self.descriptor)
-
-
-class Link:
-    """A file with several names, as one of them showed it."""
-
-    __slots__ = ("allocated", "apparent", "count", "inode")
-
-    def __init__(self, status: os.stat_result) -> None:
-        self.inode = status.st_ino
-        self.count = status.st_nlink
-        self.allocated = status.st_blocks * 512
-        self.apparent = status.st_size
-
-
-class Tally:
-    """What some entries of one directory add up to; hard-linked files are not added up yet. Bytes and nanoseconds."""
-
-    __slots__ = (
-        "apparent", "blocks", "claimed", "directories", "entries", "errors", "links", "mounts", "newest",
-        "newest_ctime", "newest_name",
-    )  # fmt: skip
-
-    def __init__(self, newest: int) -> None:
-        self.entries = 0
-        #: of 512 bytes
-        self.blocks = 0
-        self.apparent = 0
-        #: the newest change, where newer than the one given, and whose it is
-        self.newest = newest
-        self.newest_name = ""
-        self.newest_ctime = 0
-        self.directories: list[tuple[str, int, int]] = []  # name, inode, blocks
-        self.links: list[Link] = []
-        self.mounts: list[str] = []
-        #: whether the directory is the root of another volume
-        self.claimed = False
-        self.errors: list[tuple[str, OSError]] = []
-
-    def read(self, entries: Sequence[Entry], device: int, now_ns: int) -> None:
-        """Reads the entries' attributes and adds them up. One function, because it runs for every entry there is."""
-        blocks = apparent = 0
-        newest, newest_ctime = self.newest, self.newest_ctime
-        for entry in entries:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError as error:
-                self.errors.append((entry.name, error))
-                continue
-            if status.st_dev != device:
-                self.mounts.append(entry.name)
-                continue
-            if entry.name == _CLAIM:
-                self.claimed = True
-            modified, changed = status.st_mtime_ns, status.st_ctime_ns
-            if changed > newest_ctime:  # noqa: PLR1730 - max() would be a call for every entry there is
-                newest_ctime = changed
-            if changed > newest or modified > newest:
-                change = change_of(modified, changed, now_ns)
-                if change > newest:
-                    newest = change
-                    self.newest_name = entry.name
-            if stat.S_ISDIR(status.st_mode):
-                self.directories.append((entry.name, status.st_ino, status.st_blocks))
-            elif status.st_nlink > 1:
-                self.links.append(Link(status))
-                continue
-            blocks += status.st_blocks
-            apparent += status.st_size
-        self.entries += len(entries)
-        self.blocks += blocks
-        self.apparent += apparent
-        self.newest, self.newest_ctime = newest, newest_ctime
-
-    def take_out(self, codes: frozenset[int]) -> tuple[list[str], OSError | None]:
-        """The names that failed with one of these errors, which are then neither counted nor failed, and the last."""
-        names = [name for name, error in self.errors if error.errno in codes]
-        last = next((error for _, error in reversed(self.errors) if error.errno in codes), None)
-        self.errors = [(name, error) for name, error in self.errors if error.errno not in codes]
-        self.entries -= len(names)
-        return names, last
+    rules: bulk.Rules
+    directories: Set[bytes]
 
 
 #: A part of a walk. What raises has added nothing yet, so that it can be tried again.
@@ -259,11 +143,15 @@ class Walk(ABC, Generic[N]):
     def end(self) -> None:
         """All that was begun has ended."""
 
-    def enter(self, node: N, descriptor: int, entries: "list[os.DirEntry[str]]", *, whole: bool) -> None:
-        """A directory's names are known, all of them where `whole`; no attributes have been read yet."""
+    def enter(self, node: N, descriptor: int, listing: Listing) -> None:
+        """A directory's names are known, all of them unless there are more; no attributes have been read yet."""
 
-    def seen(self, node: N, entries: Sequence[Entry]) -> None:
-        """The attributes of some entries have been read, and are kept by them, but for those that did not answer."""
+    def wants(self, node: N) -> bool:  # noqa: ARG002 - one kind of walk looks at it
+        """Whether `seen` is to be called with what the directory's entries show."""
+        return False
+
+    def seen(self, node: N, found: Sequence[Found], directories: Set[bytes]) -> None:
+        """The attributes of some entries have been read; `directories` are those that the listing calls so."""
 
     def further(self) -> Sequence[Step]:
         """Jobs that wait for all directories to be read; asked for again when they have ended, until there are none."""
@@ -281,13 +169,13 @@ class Walk(ABC, Generic[N]):
                 self.halted = self.halted or self._strict
                 self.mounts.append(node.path() if node is not None else b"")
         except TreeChanged:
-            self._fail(node, "", CHANGED)
+            self._fail(node, b"", CHANGED)
         except OSError as error:
             if error.errno not in NO_ANSWER or not self._later(step, node, error, attempt):
-                self._fail(node, "", _words_for(error))
+                self._fail(node, b"", _words_for(error))
         except Exception as error:  # noqa: BLE001 - the walk must come to its end, and say that it is incomplete
             _log.error("reading a directory failed", exc_info=error)
-            self._fail(node, "", f"an internal error ({error!r})")
+            self._fail(node, b"", f"an internal error ({error!r})")
         finally:
             self._ended()
 
@@ -320,38 +208,34 @@ class Walk(ABC, Generic[N]):
         gauge = self.pool.gauge(self.cancel)
         with self.pool.descriptors.pinned(node) as descriptor:
             gauge.done(Kind.READ)
-            os.lseek(descriptor, 0, os.SEEK_SET)  # an attempt before this one may have read a part
-            with os.scandir(descriptor) as listing:
-                entries = list(islice(listing, BATCH))
-                gauge.done(Kind.OTHER)
-                self.enter(node, descriptor, entries, whole=len(entries) < BATCH)
-                gauge.begin()
-                self._read_listing(node, descriptor, listing, entries, gauge)
+            listing = bulk.list_names(descriptor, from_start=True, most=BATCH)
+            gauge.done(Kind.OTHER)
+            self.enter(node, descriptor, listing)
+            gauge.begin()
+            self._read_listing(node, descriptor, listing, gauge)
             with self.lock:
                 self._pending += 1
             self._run(partial(self._read_end, node), node)
 
-    def _read_listing(
-        self,
-        node: N,
-        descriptor: int,
-        listing: Iterator["os.DirEntry[str]"],
-        entries: "list[os.DirEntry[str]]",
-        gauge: Gauge,
-    ) -> None:
+    def _read_listing(self, node: N, descriptor: int, listing: Listing, gauge: Gauge) -> None:
         """The first entries and all that follow. An error after the first is final: these have been added."""
-        while entries and not self.stopping:
-            more = len(entries) == BATCH
-            asks_server = self.tree.asks_server
-            asked: list[Entry] = [_Fresh(entry.name, descriptor) for entry in entries] if asks_server else [*entries]
-            entries = []  # an entry holds its attributes once they were read: each part goes when it is done
-            self._read_entries(node, asked, gauge)
+        while not self.stopping:
+            if listing.names:
+                self._read_entries(self._reading(node, descriptor, listing), listing.names, gauge)
+            if not listing.more or self.stopping:
+                return
             try:
-                entries = list(islice(listing, BATCH)) if more else []
+                listing = bulk.list_names(descriptor, from_start=False, most=BATCH)
             except OSError as error:
-                self._fail(node, "", _words_for(error))
+                self._fail(node, b"", _words_for(error))
                 return
             gauge.done(Kind.OTHER)
+
+    def _reading(self, node: N, descriptor: int, listing: Listing | None = None) -> "_Reading[N]":
+        keeps = listing is not None and self.wants(node)
+        rules = bulk.Rules(self.tree.device, files.bounded(self.now_ns), self.tree.asks_server, keeps)
+        directories = frozenset(listing.directories()) if listing is not None and keeps else frozenset()
+        return _Reading(node, descriptor, rules, directories)
 
     def _read_end(self, node: N) -> None:
         """The directory itself, once it has been listed."""
@@ -360,51 +244,42 @@ class Walk(ABC, Generic[N]):
         with self.lock:
             self.listed(node, status)
 
-    def _read_again(self, node: N, names: Sequence[str], attempt: int) -> None:
+    def _read_again(self, node: N, names: list[bytes], attempt: int) -> None:
         """Entries that were listed and did not answer."""
+        with self.pool.descriptors.pinned(node) as descriptor:
+            self._read_part(self._reading(node, descriptor), names, attempt)
+
+    def _read_entries(self, reading: "_Reading[N]", names: list[bytes], gauge: Gauge) -> None:
+        """In this thread while that is quick; as soon as it is slow the rest is shared out."""
+        tally = self._new_tally()
+        at = 0
+        while at < len(names) and not self.stopping and not (self._slow and len(names) - at > PART):
+            at += self._read_spell(reading, tally, names, at, gauge)
+        self._add_read(reading, tally)
+        if at < len(names) and not self.stopping:
+            parts = [names[start : start + PART] for start in range(at, len(names), PART)]
+            self.pool.share(partial(self._read_part, reading), parts, after(self._priority))
+            gauge.begin()
+
+    def _read_part(self, reading: "_Reading[N]", names: list[bytes], attempt: int = 0) -> None:
         gauge = self.pool.gauge(self.cancel)
         tally = self._new_tally()
-        with self.pool.descriptors.pinned(node) as descriptor:
-            for name in names:
-                if self.stopping:
-                    break
-                entry = (_Fresh if self.tree.asks_server else _Named)(name, descriptor)
-                tally.read([entry], self.tree.device, self.now_ns)
-                gauge.done(Kind.READ)
-        self._add(node, tally, attempt)
+        at = 0
+        while at < len(names) and not self.stopping:
+            at += self._read_spell(reading, tally, names, at, gauge)
+        self._add_read(reading, tally, attempt)
 
-    def _read_entries(self, node: N, entries: list[Entry], gauge: Gauge) -> None:
-        """In this thread while that is quick; as soon as it is slow the rest is shared out."""
-        parts = deque(entries[at : at + PART] for at in range(0, len(entries), PART))
-        entries.clear()
-        tally = self._new_tally()
-        while parts and not self.stopping:
-            if self._slow and len(parts) > 1:
-                self.pool.share(partial(self._read_part, node), parts, after(self._priority))
-                break
-            self._read_into(node, tally, parts.popleft(), gauge)
-        self._add(node, tally)
+    def _read_spell(self, reading: "_Reading[N]", tally: Tally, names: list[bytes], at: int, gauge: Gauge) -> int:
+        """Some entries; on a slow volume one: each is worth a look at the cancel, and tells that the volume answers."""
+        spell = tally.read(reading.descriptor, names, at, gauge.spell_end(), reading.rules)
+        self._slow = spell.took > SLOW * spell.operations
+        gauge.done(Kind.READ, spell.operations, spell.last)
+        return spell.operations
 
-    def _read_part(self, node: N, entries: list[Entry]) -> None:
-        tally = self._new_tally()
-        self._read_into(node, tally, entries, self.pool.gauge(self.cancel))
-        self._add(node, tally)
-
-    def _read_into(self, node: N, tally: Tally, entries: list[Entry], gauge: Gauge) -> None:
-        """One by one on a slow volume: there each is worth a look at the cancel, and tells that the volume answers."""
-        if not self._slow:
-            tally.read(entries, self.tree.device, self.now_ns)
-            self._slow = gauge.done(Kind.READ, len(entries)) > SLOW * len(entries)
-            self.seen(node, entries)
-            return
-        took = 0.0
-        for entry in entries:
-            if self.stopping:
-                return
-            tally.read([entry], self.tree.device, self.now_ns)
-            took += gauge.done(Kind.READ)
-        self._slow = took > SLOW * len(entries)
-        self.seen(node, entries)
+    def _add_read(self, reading: "_Reading[N]", tally: Tally, attempt: int = 0) -> None:
+        if tally.kept:
+            self.seen(reading.node, tally.kept, reading.directories)
+        self._add(reading.node, tally, attempt)
 
     def _new_tally(self) -> Tally:
         return Tally(self.newest_ns)
@@ -415,16 +290,14 @@ class Walk(ABC, Generic[N]):
             names, error = tally.take_out(NO_ANSWER)
             if error is not None:
                 self._later(partial(self._read_again, node, names, attempt + 1), node, error, attempt)
-        children = [
-            self.node(node, os.fsencode(name), inode, blocks * 512) for name, inode, blocks in tally.directories
-        ]
+        children = [self.node(node, name, inode, blocks * 512) for name, inode, blocks in tally.directories]
         with self.lock:
             self.entries += tally.entries
             self.directories += len(children)
             self.allocated += tally.blocks * 512
             self.apparent += tally.apparent
             self.newest_ctime_ns = max(self.newest_ctime_ns, tally.newest_ctime)
-            self.mounts += [node.path(os.fsencode(name)) for name in tally.mounts]
+            self.mounts += [node.path(name) for name in tally.mounts]
             if tally.claimed and len(self.other_roots) < MAX_ERRORS:
                 self.other_roots.append(node.path())
             self.halted = self.halted or (self._strict and bool(tally.mounts or tally.claimed))
@@ -437,12 +310,12 @@ class Walk(ABC, Generic[N]):
         jobs = [partial(self._run, partial(self._read_directory, child), child) for child in children]
         self.pool.submit_all(jobs, self._priority)
 
-    def _fail(self, node: N | None, name: str, words: str) -> None:
+    def _fail(self, node: N | None, name: bytes, words: str) -> None:
         with self.lock:
             self.halted = self.halted or self._strict
             self.error_count += 1
             if len(self.errors) < MAX_ERRORS:
-                where = node.shown(os.fsencode(name)) if node is not None else "."
+                where = node.shown(name) if node is not None else "."
                 self.errors.append(f"{where}: {words}")
 
     def _ended(self) -> None:

@@ -1,20 +1,19 @@
 """Faults of the volume while a tree is measured, discovered and removed: tried again, or told as what they are."""
 
 import errno
+import itertools
 import resource
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from sweeper_gui.storage import walk
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.remove import Counters, Discovery, Removal, RemovalOutcome, discover, remove
+from tests.support.pieces import list_in_pieces
 from tests.support.removals import Awaited, discovered, discovered_and_removed, measured, opened
 from tests.support.slowfs import Fault, slow_volume
 from tests.support.trees import make_tree
@@ -51,17 +50,13 @@ def test_error_in_the_middle_of_a_long_listing_makes_it_incomplete(
     pool: WorkPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was added by then is not counted twice: the tree is told as unreadable, and stays."""
-    listings = 0
+    pieces = itertools.count()
 
-    def failing_later(listing: Iterator[object], count: int) -> Iterator[object]:
-        nonlocal listings
-        listings += 1
-        if listings % 2 == 0:
+    def fail_later() -> None:
+        if next(pieces) % 2:
             raise OSError(errno.EIO, "Input/output error")
-        return islice(listing, count)
 
-    monkeypatch.setattr(walk, "BATCH", 10)
-    monkeypatch.setattr(walk, "islice", failing_later)
+    list_in_pieces(monkeypatch, 10, fail_later)
     top = tmp_path / "top"
     top.mkdir()
     for number in range(25):

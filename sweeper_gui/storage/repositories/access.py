@@ -198,6 +198,7 @@ class Folder(_Opened):
     def entries(self) -> list[tuple[bytes, bool]]:
         """The names in it, in no order, and which are those of directories."""
         found: list[tuple[bytes, bool]] = []
+        os.lseek(self.descriptor, 0, os.SEEK_SET)  # the walk may have listed what it lent
         with self._access.operation(self._shown, Kind.OTHER), os.scandir(self.descriptor) as entries:
             for entry in entries:
                 if len(found) == MAX_NAMES:

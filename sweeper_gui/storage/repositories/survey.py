@@ -9,11 +9,12 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 
+from sweeper_gui.storage.bulk import Found, Listing
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.repositories.access import Access, Budget, Folder, NotRegular, Stopped, Unreadable
 from sweeper_gui.storage.repositories.findings import lines
@@ -22,7 +23,6 @@ from sweeper_gui.storage.repositories.places import led_to, opened
 from sweeper_gui.storage.repositories.repository import Repository, index_in
 from sweeper_gui.storage.repositories.worktree import Part, Unclear, WorkTree, content_differs, join
 from sweeper_gui.storage.tree import Node, Tree, TreeChanged
-from sweeper_gui.storage.walk import Entry
 
 #: Seconds that the repositories of one workspace may take, unless the settings say otherwise.
 BUDGET = 10.0
@@ -30,8 +30,8 @@ BUDGET = 10.0
 MOST_REPOSITORIES = 10_000
 #: So many contents are compared in one job.
 _CONTENTS_AT_ONCE = 64
-_GIT, _IGNORE = ".git", ".gitignore"
-_BARE = frozenset({"HEAD", "objects", "refs"})
+_GIT, _IGNORE = b".git", b".gitignore"
+_BARE = frozenset({b"HEAD", b"objects", b"refs"})
 _LOOKED_FOR = (_GIT, _IGNORE, *_BARE)
 _SMALL = 1 << 20
 
@@ -68,12 +68,12 @@ class Survey:
 
     # --- during the walk ----------------------------------------------------------------------------------------------
 
-    def enter(self, node: Directory, descriptor: int, entries: "Sequence[os.DirEntry[str]]", *, whole: bool) -> None:
-        """A directory's names are known, all of them where `whole`; the attributes of none have been read."""
+    def enter(self, node: Directory, descriptor: int, listing: Listing) -> None:
+        """A directory's names are known, all of them unless there are more; the attributes of none have been read."""
         if node.parent is None:
             self._top = node
-        names = {entry.name for entry in entries}
-        if not whole:
+        names = set(listing.names)
+        if listing.more:
             names.update(name for name in _LOOKED_FOR if _exists(name, descriptor))
         if _GIT in names:
             self._guarded(node, partial(self._begin, node, descriptor))
@@ -87,9 +87,9 @@ class Survey:
         """A directory was found in a part of a work tree."""
         self._guarded(node, lambda: setattr(child, "part", part.below(child.name)))
 
-    def seen(self, node: Directory, part: Part, entries: Sequence[Entry]) -> None:
-        """The attributes of some entries in a part of a work tree have been read."""
-        self._guarded(node, partial(part.compare, node, entries))
+    def seen(self, node: Directory, part: Part, found: Sequence[Found], directories: Set[bytes]) -> None:
+        """The attributes of some entries in a part of a work tree have been read; see `Walk.seen`."""
+        self._guarded(node, partial(part.compare, node, found, directories))
 
     def listed(self, node: Directory) -> None:
         """A directory has been read to its end."""
@@ -104,7 +104,7 @@ class Survey:
         if node.part is not None:
             node.part.tree.fail(problem)
         else:
-            self._meet(join(node.path(), _GIT.encode())).fail(problem)
+            self._meet(join(node.path(), _GIT)).fail(problem)
 
     def _tried(self, step: Callable[[], None]) -> str:
         """What went wrong, in words, while doing it."""
@@ -152,16 +152,16 @@ class Survey:
 
     def _git_path(self, path: bytes, descriptor: int, folder: Folder) -> bytes:
         """The path below the workspace of a work tree's git directory."""
-        with self._access.operation(_GIT):
+        with self._access.operation(".git"):
             mode = os.stat(_GIT, dir_fd=descriptor, follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
-            return join(path, _GIT.encode())
-        content = folder.read(_GIT.encode(), _SMALL)
+            return join(path, _GIT)
+        content = folder.read(_GIT, _SMALL)
         return led_to(self._open_top, path, content or b"")
 
     def _work_tree(self, path: bytes, git_path: bytes) -> tuple[WorkTree, Ignores]:
         with opened(self._open_top, git_path) as place:
-            if place.config.worktree and git_path == join(path, _GIT.encode()):
+            if place.config.worktree and git_path == join(path, _GIT):
                 raise Unreadable("its configuration names another work tree")
             excluded = None
             info = place.common.folder(b"info")
@@ -176,7 +176,7 @@ class Survey:
             return
         with Folder.lent(self._access, descriptor, part.shown) as folder:
             try:
-                content = folder.read(_IGNORE.encode(), _SMALL)
+                content = folder.read(_IGNORE, _SMALL)
             except NotRegular:
                 return  # git does not follow links here either
         if content is not None:
@@ -254,7 +254,7 @@ class Survey:
         return lines(((repository.shown, repository.findings) for repository in repositories), cut=self._cut)
 
 
-def _exists(name: str, descriptor: int) -> bool:
+def _exists(name: bytes, descriptor: int) -> bool:
     try:
         os.stat(name, dir_fd=descriptor, follow_symlinks=False)
     except FileNotFoundError:

@@ -8,20 +8,19 @@ count, for somebody may have worked on it.
 """
 
 import hashlib
-import os
 import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from enum import Enum
 from typing import NamedTuple
 
 from sweeper_gui.core.names import visible
+from sweeper_gui.storage.bulk import Attributes, Found
 from sweeper_gui.storage.repositories.access import CHUNK, Folder
 from sweeper_gui.storage.repositories.gitdir import Config
 from sweeper_gui.storage.repositories.ignores import Ignores
 from sweeper_gui.storage.repositories.index import GITLINK, HEAD, SKIP_WORKTREE, SYMLINK, Index
 from sweeper_gui.storage.tree import Node
-from sweeper_gui.storage.walk import Entry
 
 #: More paths are not told apart: one that is both staged and changed may then be counted twice.
 MOST_PATHS = 10_000
@@ -137,17 +136,17 @@ class Part:
             return None
         return Part(self.tree, path, self.ignores, excluded=ignored and path not in index.gitlinks)
 
-    def compare(self, node: Node, entries: Sequence[Entry]) -> None:
-        """Some entries whose attributes have been read. Raises what the patterns raise."""
-        for entry in entries:
-            name = os.fsencode(entry.name)
+    def compare(self, node: Node, found: Sequence[Found], directories: Set[bytes]) -> None:
+        """Some entries whose attributes have been read; `directories` are those that the listing calls so.
+
+        Raises what the patterns raise.
+        """
+        for name, attributes in found:
             head = self._expected.pop(name, None)
-            try:
-                status = entry.stat(follow_symlinks=False)  # read already, and kept by the entry
-            except OSError:
-                self._without_answer(node, name, head, is_directory=entry.is_dir(follow_symlinks=False))
+            if attributes is None:
+                self._without_answer(node, name, head, is_directory=name in directories)
             else:
-                self._compare(node, name, head, status)
+                self._compare(node, name, head, attributes)
 
     def _without_answer(self, node: Node, name: bytes, head: bytes | None, *, is_directory: bool) -> None:
         """The walk will try again, and say so where it has to give up: what it finds then is not asked for here."""
@@ -157,13 +156,13 @@ class Part:
         elif head is None and not is_directory:
             self._meet_untracked(name)
 
-    def _compare(self, node: Node, name: bytes, head: bytes | None, status: os.stat_result) -> None:
+    def _compare(self, node: Node, name: bytes, head: bytes | None, found: Attributes) -> None:
         if head is None:
             # Pipes, sockets and devices can't be committed, and directories are compared when the walk gets there.
-            if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            if stat.S_ISREG(found.mode) or stat.S_ISLNK(found.mode):
                 self._meet_untracked(name)
         elif head:
-            state, mode, id_ = state_of(head, status, self.tree.config, self.tree.index.stamp_ns)
+            state, mode, id_ = state_of(head, found, self.tree.config, self.tree.index.stamp_ns)
             if state is State.CHANGED:
                 self.tree.change(join(self._path, name))
             elif state is State.UNCLEAR:
@@ -187,22 +186,22 @@ def join(directory: bytes, name: bytes) -> bytes:
     return directory + b"/" + name if directory else name
 
 
-def state_of(head: bytes, status: os.stat_result, config: Config, stamp_ns: int) -> tuple[State, int, bytes]:
+def state_of(head: bytes, found: Attributes, config: Config, stamp_ns: int) -> tuple[State, int, bytes]:
     """What a file's attributes say of its index entry, with the entry's mode and binary id."""
     changed_s, changed_ns, modified_s, modified_ns, _, _, mode, _, _, size, id_, _ = HEAD.unpack_from(head)
     kind = mode & 0o170000
     if kind == GITLINK:
-        return (State.SAME if stat.S_ISDIR(status.st_mode) else State.CHANGED), mode, id_
-    if kind != stat.S_IFMT(status.st_mode):
+        return (State.SAME if stat.S_ISDIR(found.mode) else State.CHANGED), mode, id_
+    if kind != stat.S_IFMT(found.mode):
         return State.CHANGED, mode, id_
-    if kind != SYMLINK and config.file_mode and (mode ^ status.st_mode) & 0o100:
+    if kind != SYMLINK and config.file_mode and (mode ^ found.mode) & 0o100:
         return State.CHANGED, mode, id_
-    if size != status.st_size & 0xFFFFFFFF:
+    if size != found.size & 0xFFFFFFFF:
         # git writes a size of 0 where it could not be sure that it had seen the last change.
         return (State.CHANGED if size else State.UNCLEAR), mode, id_
     same = (
-        _same_time(modified_s, modified_ns, status.st_mtime_ns)
-        and _same_time(changed_s, changed_ns, status.st_ctime_ns)
+        _same_time(modified_s, modified_ns, found.mtime_ns)
+        and _same_time(changed_s, changed_ns, found.ctime_ns)
         and (size > 0 or id_ == _EMPTY)
     )
     racy = modified_s * _BILLION + modified_ns >= (stamp_ns if modified_ns else stamp_ns - stamp_ns % _BILLION)

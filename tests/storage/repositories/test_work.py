@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeper_gui.storage import walk
 from sweeper_gui.storage.queue import WorkPool
 from tests.storage.repositories.rig import Repo, clone, git_says, init, make_upstream, unsaved
 from tests.support.nobody import NOBODY, as_nobody
+from tests.support.pieces import list_in_pieces
 from tests.support.slowfs import Fault, slow_volume
 
 
@@ -619,7 +619,7 @@ def test_in_large_directories(
     repo: Repo, upstream: Repo, tmp_path: Path, pool: WorkPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are listed part by part, and `.git` may be in a late one."""
-    monkeypatch.setattr(walk, "BATCH", 1)
+    list_in_pieces(monkeypatch, 1)
     assert said(pool, repo) == ""
     repo.write("some.log", "x")
     modify(repo)
