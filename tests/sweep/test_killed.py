@@ -95,8 +95,8 @@ def test_killed_at_a_random_moment(nursery: Nursery, nobodys: Path, kills: int, 
 
 
 def test_the_engine_of_a_window_that_was_killed_stops_at_its_next_entry(tmp_path: Path) -> None:
-    """Held back as it is, it would need half a minute to remove them all."""
+    """Held back as it is, it would need five seconds to remove them all."""
     with Nursery(tmp_path / "nursery", "tests.support.killing:warm_up") as nursery:
         place = str(tmp_path / "nursery" / "volume")
-        left = nursery.run("tests.support.killing:left_by_an_engine_whose_window_died", place, 1_500, 60)
-    assert 700 < left < 1_500
+        left = nursery.run("tests.support.killing:left_by_an_engine_whose_window_died", place, 800, 160)
+    assert 300 < left < 800
