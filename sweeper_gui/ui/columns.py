@@ -11,7 +11,7 @@ from sweeper_gui.core.outcome import Result
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.units import age_text, count_text, size_text
 from sweeper_gui.core.verdict import Doubt, Status
-from sweeper_gui.ui.entry import Entry
+from sweeper_gui.ui.entry import Entry, SortKey
 from sweeper_gui.ui.plain_text import shown
 
 #: What is not known.
@@ -70,8 +70,6 @@ STEP_WORDS = {
     "removing": "Removing",
     "done": "Done",
 }
-
-SortKey = int | float | str | None
 
 
 class Cell(NamedTuple):

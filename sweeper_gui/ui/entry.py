@@ -6,19 +6,28 @@ from sweeper_gui.core.workspace import Identity
 from sweeper_gui.engine.messages import TreeProgress
 from sweeper_gui.ui.row_filter import haystack_of
 
+SortKey = int | float | str | None
+
+#: The line of an entry that is not shown.
+HIDDEN = -1
+
 
 class Entry:
     """Mutable, and changed by the model only.
 
     `checked` is the identity that was shown when a person selected it, or None. `departed` marks a workspace that is
     no longer on the volume and is still shown, because it is being swept or because of how that ended. `stale` marks
-    one that an earlier engine listed and the one that is there has not.
+    one that an earlier engine listed and the one that is there has not. `line` is where it is shown, `HIDDEN` where it
+    is not, and `key` is what it was last sorted by.
     """
 
-    __slots__ = ("checked", "departed", "haystack", "outcome", "progress", "row", "stale")
+    __slots__ = ("checked", "departed", "haystack", "key", "line", "name", "outcome", "progress", "row", "stale")
 
     def __init__(self, row: Row) -> None:
         self.row = row
+        self.name = row.name
+        self.line = HIDDEN
+        self.key: SortKey = None
         self.haystack = haystack_of(row)
         self.checked: Identity | None = None
         self.progress: TreeProgress | None = None

@@ -19,10 +19,11 @@ class Lateness:
 
 
 class Heartbeat:
-    """A task that wants to wake every `INTERVAL` seconds and notes by how much it is late."""
+    """A task that wants to wake every `interval` seconds and notes by how much it is late, of the last `keep` beats."""
 
-    def __init__(self, keep: int = 20_000) -> None:
+    def __init__(self, keep: int = 20_000, interval: float = INTERVAL) -> None:
         self._late: deque[float] = deque(maxlen=keep)
+        self._interval = interval
 
     def reset(self) -> None:
         """Forgets what was measured."""
@@ -38,6 +39,6 @@ class Heartbeat:
     async def beat(self) -> None:
         """Measures until it is cancelled."""
         while True:
-            due = perf_counter() + INTERVAL
-            await asyncio.sleep(INTERVAL)
+            due = perf_counter() + self._interval
+            await asyncio.sleep(self._interval)
             self._late.append(max(0.0, perf_counter() - due))

@@ -1,5 +1,6 @@
 """Which rows the table shows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sweeper_gui.core.row import Row
@@ -23,19 +24,27 @@ class RowFilter:
         """Whether anything may be hidden."""
         return self != RowFilter()
 
-    def accepts(self, row: Row, haystack: str, now: float) -> bool:
-        """Whether the row is shown. `haystack` is `haystack_of(row)`, `now` epoch seconds."""
-        if self.statuses and row.verdict.status not in self.statuses:
-            return False
-        if self.search and self.search.casefold() not in haystack:
-            return False
-        if self.older_than is not None:
-            change = row.last_change_ns
-            if change is None or now - change / 1e9 <= self.older_than:
+    def acceptor(self, now: float) -> Callable[[Row, str], bool]:
+        """Tells of a row and its `haystack_of` whether the row is shown, at this moment in epoch seconds."""
+        statuses = tuple(self.statuses)  # compared by identity: an enum's hash is computed in Python
+        search = self.search.casefold()
+        before = None if self.older_than is None else (now - self.older_than) * 1e9
+        larger_than = self.larger_than
+
+        def accepts(row: Row, haystack: str) -> bool:
+            if statuses and row.verdict.status not in statuses:
                 return False
-        if self.larger_than is not None:
-            return row.usage is not None and row.usage.allocated > self.larger_than
-        return True
+            if search and search not in haystack:
+                return False
+            if before is not None:
+                change = row.last_change_ns
+                if change is None or change >= before:
+                    return False
+            if larger_than is not None:
+                return row.usage is not None and row.usage.allocated > larger_than
+            return True
+
+        return accepts
 
 
 def haystack_of(row: Row) -> str:

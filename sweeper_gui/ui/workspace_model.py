@@ -6,8 +6,9 @@ current row and scroll position stay where they are while sizes stream in.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 
 from PySide6.QtCore import (
     QAbstractItemModel,
@@ -28,11 +29,14 @@ from sweeper_gui.core.row import Row
 from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import SweepProgress
 from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS, STATUS_WORDS, Cell
-from sweeper_gui.ui.entry import Entry
+from sweeper_gui.ui.entry import HIDDEN, Entry
 from sweeper_gui.ui.plain_text import shown, tool_tip
 from sweeper_gui.ui.row_filter import RowFilter
+from sweeper_gui.ui.tally import Summary, Tally
 
 Index = QModelIndex | QPersistentModelIndex
+
+_NAME, _LINE, _KEY = attrgetter("name"), attrgetter("line"), attrgetter("key")
 
 #: Role under which a cell gives its `Entry`.
 ENTRY_ROLE = Qt.ItemDataRole.UserRole
@@ -41,7 +45,7 @@ ENTRY_ROLE = Qt.ItemDataRole.UserRole
 SETTLE_EVERY = 400
 #: For so long after the pointer or the keyboard was used in the table no row moves away under it, in seconds.
 HOLD = 1.0
-#: More separate ranges than this are told to the views as one change.
+#: More separate ranges than this are told to the views as one change; `changed_lines` tells which lines it is about.
 _MAX_RANGES = 24
 
 #: The form of the layout signals that tells that whole rows move: views then keep track of rows, not of every cell.
@@ -88,17 +92,6 @@ class Next:
     possible: int = 0
 
 
-@dataclass
-class Summary:
-    """Counts and measured bytes (allocated) of all rows, by status."""
-
-    counts: dict[Status, int] = field(default_factory=dict)
-    allocated: dict[Status, int] = field(default_factory=dict)
-    rows: int = 0
-    shown: int = 0
-    incomplete: bool = False
-
-
 class WorkspaceModel(QAbstractTableModel):
     """The workspaces of a volume."""
 
@@ -117,14 +110,17 @@ class WorkspaceModel(QAbstractTableModel):
         self._clock = clock
         self._entries: dict[bytes, Entry] = {}
         self._shown: list[Entry] = []
-        self._position: dict[bytes, int] = {}
+        self._by_name: list[Entry] = []
+        self._unordered: list[Entry] = []
+        self._tally = Tally()
+        self._in_progress: dict[bytes, Entry] = {}
         self._filter = RowFilter()
         self._sort_column = COLUMN_OF["size"]
         self._descending = True
         self._held_until = 0.0
-        self._summary: Summary | None = None
-        self._max_allocated = 1
         self._measuring = False
+        #: while `dataChanged` is emitted: which lines have changed, ascending
+        self.changed_lines: Sequence[int] = ()
         self._swept: frozenset[bytes] = frozenset()
         self._settling = QTimer(self)
         self._settling.setSingleShot(True)
@@ -227,7 +223,8 @@ class WorkspaceModel(QAbstractTableModel):
 
     def position(self, name: bytes) -> int | None:
         """In which line a workspace is shown, or None."""
-        return self._position.get(name)
+        entry = self._entries.get(name)
+        return entry.line if entry is not None and entry.line != HIDDEN else None
 
     @property
     def shown_entries(self) -> Sequence[Entry]:
@@ -247,56 +244,37 @@ class WorkspaceModel(QAbstractTableModel):
     @property
     def max_allocated(self) -> int:
         """The largest measured size, at least 1: what a size is drawn in proportion to."""
-        return self._max_allocated
+        return self._tally.largest
 
     @property
     def summary(self) -> Summary:
         """Counts and sums over all rows that are on the volume."""
-        if self._summary is None:
-            self._summary = self._summed_up()
-        return self._summary
+        return self._tally.summary(len(self._shown))
 
     def chosen(self) -> Chosen:
         """What is selected, in the table's order, what the filter hides after what is shown."""
-        selected = [entry for entry in self._entries.values() if entry.selected]
-        last = len(self._shown)
-        selected.sort(key=lambda entry: (self._position.get(entry.row.name, last), entry.row.name))
+        checked = self._tally.checked.values()
+        selected = [entry for entry in checked if entry.checkable]
+        waiting = [entry for entry in checked if not entry.checkable]
+        lines = sorted((entry for entry in selected if entry.line != HIDDEN), key=_LINE)
+        hidden = sorted((entry for entry in selected if entry.line == HIDDEN), key=_NAME)
         return Chosen(
-            names=tuple(entry.row.name for entry in selected),
+            names=tuple(entry.name for entry in lines + hidden),
             allocated=sum(entry.row.usage.allocated for entry in selected if entry.row.usage),
             doubtful=sum(bool(entry.row.verdict.doubts) for entry in selected),
-            hidden=sum(entry.row.name not in self._position for entry in selected),
-            waiting=sum(entry.waiting for entry in self._entries.values()),
-            unknown=sum(entry.waiting and entry.row.status is Status.UNKNOWN for entry in self._entries.values()),
+            hidden=len(hidden),
+            waiting=len(waiting),
+            unknown=sum(entry.row.status is Status.UNKNOWN for entry in waiting),
         )
 
     def next_orphans(self, cap: int, max_bytes: int | None, order: Order) -> Next:
         """What a sweep of the next orphans would take, by the very rule that makes the plan."""
-        rows = [entry.row for entry in self._entries.values() if not entry.departed and not entry.stale]
-        found = in_order((row for row in rows if row.status is Status.ORPHAN), order)
+        found = in_order((entry.row for entry in self._tally.orphans.values()), order)
         # Without a bound in bytes nothing beyond the cap can matter.
         plan = make_plan(found[:cap] if max_bytes is None else found, Request((), cap, max_bytes, order), Policy())
         chosen = plan.chosen
-        possible = sum(row.status is Status.UNMEASURED and row.usage is None for row in rows)
-        return Next(len(chosen), sum(candidate.usage.allocated for candidate in chosen), len(found), possible)
-
-    def _summed_up(self) -> Summary:
-        summary = Summary(rows=0, shown=len(self._shown))
-        largest = 1
-        for entry in self._entries.values():
-            if entry.departed:
-                continue
-            row = entry.row
-            status = row.verdict.status
-            summary.rows += 1
-            summary.counts[status] = summary.counts.get(status, 0) + 1
-            if row.usage is not None:
-                size = row.usage.allocated
-                largest = max(largest, size)
-                summary.allocated[status] = summary.allocated.get(status, 0) + size
-                summary.incomplete = summary.incomplete or not row.usage.complete
-        self._max_allocated = largest
-        return summary
+        allocated = sum(candidate.usage.allocated for candidate in chosen)
+        return Next(len(chosen), allocated, len(found), self._tally.possible)
 
     # --- changing what is there -------------------------------------------------------------------------------------
 
@@ -310,15 +288,17 @@ class WorkspaceModel(QAbstractTableModel):
             entry = self._entries.get(row.name)
             if entry is None:
                 entry = self._entries[row.name] = Entry(row)
+                self._unordered.append(entry)
                 entering.append(entry)
             else:
                 entry.take(row)
                 changed.append(entry)
                 lost += _still_selected(entry)
+            self._tally.note(entry)
         leaving, lost_with_them = self._depart(gone)
-        left = {entry.row.name for entry in leaving}
-        entering = [entry for entry in entering if entry.row.name not in left]
-        changed = [entry for entry in changed if entry.row.name not in left]
+        left = {entry.name for entry in leaving}
+        entering = [entry for entry in entering if entry.name not in left]
+        changed = [entry for entry in changed if entry.name not in left]
         self._reconcile(entering, changed, leaving)
         if was_empty and entering:
             self.settle()
@@ -330,6 +310,7 @@ class WorkspaceModel(QAbstractTableModel):
         """Another engine is there, which knows nothing of these rows: none is an orphan until it lists it."""
         for entry in self._entries.values():
             entry.stale = True
+            self._tally.note(entry)
         self._repaint(self._shown)
         self._tell(bool(self._entries), [])
 
@@ -349,8 +330,9 @@ class WorkspaceModel(QAbstractTableModel):
         """Forgets everything: another volume."""
         self.beginResetModel()
         self._entries.clear()
-        self._shown = []
-        self._position = {}
+        self._in_progress.clear()
+        self._shown, self._by_name, self._unordered = [], [], []
+        self._tally = Tally()
         self.endResetModel()
         self._tell(True, [])
 
@@ -364,33 +346,35 @@ class WorkspaceModel(QAbstractTableModel):
             entry.stale = False
             if entry.progress is not None or (entry.outcome is not None and not entry.outcome.done):
                 entry.departed = True  # it is being swept, or its failure is still to be read
+                self._tally.note(entry)
                 continue
             if entry.checked is not None and name not in self._swept:
                 lost.append(Lost(name, "is no longer on the volume"))
-            leaving.append(self._entries.pop(name))
+            self._forget(entry)
+            leaving.append(entry)
         return leaving, lost
+
+    def _forget(self, entry: Entry) -> None:
+        del self._entries[entry.name]
+        self._tally.forget(entry)
 
     def _reconcile(self, entering: list[Entry], changed: list[Entry], leaving: list[Entry]) -> None:
         """Shows, repaints and hides lines, as few signals as possible."""
-        now = self._clock()
-        hidden = [entry for entry in leaving if entry.row.name in self._position]
+        accepts = self._filter.acceptor(self._clock())
+        hidden = [entry for entry in leaving if entry.line != HIDDEN]
         repaint: list[Entry] = []
         for entry in changed:
-            is_shown = entry.row.name in self._position
-            if self._accepts(entry, now):
+            is_shown = entry.line != HIDDEN
+            if accepts(entry.row, entry.haystack):
                 (repaint if is_shown else entering).append(entry)
             elif is_shown:
                 hidden.append(entry)
         self._hide(hidden)
-        self._show([entry for entry in entering if self._accepts(entry, now)])
+        self._show([entry for entry in entering if accepts(entry.row, entry.haystack)])
         self._repaint(repaint)
-
-    def _accepts(self, entry: Entry, now: float) -> bool:
-        return self._filter.accepts(entry.row, entry.haystack, now)
 
     def _tell(self, rows_changed: bool, lost: list[Lost]) -> None:
         if rows_changed:
-            self._summary = None
             self.changed.emit()
             self.selection_changed.emit()
         if lost:
@@ -406,12 +390,14 @@ class WorkspaceModel(QAbstractTableModel):
     def show_progress(self, progress: SweepProgress | None) -> None:
         """Shows in the rows how far a sweep is; None when none is running."""
         trees = {tree.name: tree for tree in progress.trees} if progress is not None else {}
+        swept = self._in_progress | {name: self._entries[name] for name in trees if name in self._entries}
         changed = []
-        for entry in self._entries.values():
-            tree = trees.get(entry.row.name)
+        for name, entry in swept.items():
+            tree = trees.get(name)
             if entry.progress != tree:
                 entry.progress = tree
                 changed.append(entry)
+        self._in_progress = {name: entry for name, entry in swept.items() if entry.progress is not None}
         self._repaint(changed)
         if progress is None:
             self._drop_departed()
@@ -424,6 +410,7 @@ class WorkspaceModel(QAbstractTableModel):
             if entry is not None:
                 entry.outcome = outcome
                 entry.checked = None
+                self._tally.note(entry)
                 changed.append(entry)
         self._repaint(changed)
         self.selection_changed.emit()
@@ -443,8 +430,8 @@ class WorkspaceModel(QAbstractTableModel):
             if entry.departed and entry.progress is None and (entry.outcome is None or entry.outcome.done)
         ]
         for entry in leaving:
-            del self._entries[entry.row.name]
-        self._hide([entry for entry in leaving if entry.row.name in self._position])
+            self._forget(entry)
+        self._hide([entry for entry in leaving if entry.line != HIDDEN])
         if leaving:
             self._tell(True, [])
 
@@ -458,6 +445,7 @@ class WorkspaceModel(QAbstractTableModel):
             if entry is None or (selected and not entry.checkable):
                 continue
             entry.checked = entry.row.workspace.identity if selected else None
+            self._tally.note(entry)
             changed.append(entry)
         if changed:
             self._repaint(changed)
@@ -465,17 +453,18 @@ class WorkspaceModel(QAbstractTableModel):
 
     def select_shown_orphans(self) -> None:
         """Selects every orphan that the table shows; what is hidden stays as it is."""
-        self.select([entry.row.name for entry in self._shown if entry.checkable])
+        self.select([entry.name for entry in self._shown if entry.checkable])
 
     def select_none(self) -> None:
         """Empties the selection, the hidden part of it too."""
-        self.select([name for name, entry in self._entries.items() if entry.checked is not None], False)
+        self.select(list(self._tally.checked), False)
 
     def end_waiting(self) -> None:
         """A scan has ended: what still waits to be an orphan again is taken out of the selection, and told."""
-        waiting = [entry for entry in self._entries.values() if entry.waiting and entry.progress is None]
+        waiting = [entry for entry in self._tally.checked.values() if entry.waiting and entry.progress is None]
         for entry in waiting:
             entry.checked = None
+            self._tally.note(entry)
         self._repaint(waiting)
         if waiting:
             self.selection_changed.emit()
@@ -488,15 +477,15 @@ class WorkspaceModel(QAbstractTableModel):
         if wanted == self._filter:
             return
         self._filter = wanted
-        now = self._clock()
-        self._hide([entry for entry in self._shown if not self._accepts(entry, now)])
-        entering = [
-            entry for name, entry in self._entries.items() if name not in self._position and self._accepts(entry, now)
-        ]
+        accepts = self._filter.acceptor(self._clock())
+        accepted = [entry for entry in self._entries.values() if accepts(entry.row, entry.haystack)]
+        entering = [entry for entry in accepted if entry.line == HIDDEN]
+        if len(accepted) - len(entering) < len(self._shown):
+            staying = {entry.name for entry in accepted}
+            self._hide([entry for entry in self._shown if entry.name not in staying])
         self._show(entering)
         if entering:
             self.settle()
-        self._summary = None
         self.changed.emit()
         self.selection_changed.emit()
 
@@ -507,7 +496,7 @@ class WorkspaceModel(QAbstractTableModel):
     def settle(self) -> None:
         """Puts the rows in order now."""
         self._settling.stop()
-        self._arrange(self._in_order(self._shown))
+        self._arrange(self._in_order())
 
     def _settle_soon(self) -> None:
         if not self._settling.isActive():
@@ -519,16 +508,26 @@ class WorkspaceModel(QAbstractTableModel):
         else:
             self.settle()
 
-    def _in_order(self, entries: Collection[Entry]) -> list[Entry]:
+    def _in_order(self) -> list[Entry]:
         """By the column's value, equal ones by name; what has no value comes last in both directions."""
         key_of = COLUMNS[self._sort_column].sort_key
-        keyed = [(key_of(entry), entry.row.name, entry) for entry in entries]
-        known = [item for item in keyed if item[0] is not None]
-        unknown = [item for item in keyed if item[0] is None]
-        for part in (known, unknown):
-            part.sort(key=lambda item: item[1])
-        known.sort(key=lambda item: item[0], reverse=self._descending)  # type: ignore[arg-type, return-value]
-        return [item[2] for item in known + unknown]
+        known, unknown = [], []
+        for entry in self._ordered_by_name():
+            if entry.line != HIDDEN:
+                entry.key = key_of(entry)
+                (unknown if entry.key is None else known).append(entry)
+        known.sort(key=_KEY, reverse=self._descending)  # stable: equal ones keep the order of their names
+        return known + unknown
+
+    def _ordered_by_name(self) -> list[Entry]:
+        """All entries, hidden ones too. Nearly in order is soon in order, so the last result is the beginning."""
+        if self._unordered or len(self._by_name) != len(self._entries):
+            entries = self._entries
+            both = self._by_name + self._unordered
+            self._by_name = [entry for entry in both if entries.get(entry.name) is entry]
+            self._by_name.sort(key=_NAME)
+            self._unordered = []
+        return self._by_name
 
     # --- telling the views ------------------------------------------------------------------------------------------
 
@@ -541,12 +540,13 @@ class WorkspaceModel(QAbstractTableModel):
         self._shown = arranged
         self._number()
         kept = self.persistentIndexList()
-        moved = [self.index(self._position[before[index.row()].row.name], index.column()) for index in kept]
+        moved = [self.index(before[index.row()].line, index.column()) for index in kept]
         self.changePersistentIndexList(kept, moved)
         self.layoutChanged[_WITH_HINT].emit([], hint)  # type: ignore[index]
 
-    def _number(self) -> None:
-        self._position = {entry.row.name: number for number, entry in enumerate(self._shown)}
+    def _number(self, first: int = 0) -> None:
+        for line, entry in enumerate(self._shown[first:] if first else self._shown, first):
+            entry.line = line
 
     def _show(self, entries: list[Entry]) -> None:
         if not entries:
@@ -554,18 +554,18 @@ class WorkspaceModel(QAbstractTableModel):
         first = len(self._shown)
         self.beginInsertRows(QModelIndex(), first, first + len(entries) - 1)
         self._shown = self._shown + entries
-        self._number()
+        self._number(first)
         self.endInsertRows()
 
     def _hide(self, entries: list[Entry]) -> None:
         if not entries:
             return
-        self.leaving.emit(frozenset(entry.row.name for entry in entries))
-        self._take_out(sorted(self._position[entry.row.name] for entry in entries))
+        self.leaving.emit(frozenset(entry.name for entry in entries))
+        self._take_out(sorted(entry.line for entry in entries))
         self.left.emit()
 
     def _take_out(self, positions: list[int]) -> None:
-        ranges = _ranges(positions)
+        ranges = contiguous(positions)
         if len(ranges) > _MAX_RANGES:
             # One move of all of them to the end and one removal, in place of a removal for every gap.
             leaving = set(positions)
@@ -574,19 +574,23 @@ class WorkspaceModel(QAbstractTableModel):
             ranges = [(len(stay), len(self._shown) - 1)]
         for first, last in reversed(ranges):
             self.beginRemoveRows(QModelIndex(), first, last)
+            for entry in self._shown[first : last + 1]:
+                entry.line = HIDDEN
             self._shown = self._shown[:first] + self._shown[last + 1 :]
-            self._number()
+            self._number(first)
             self.endRemoveRows()
 
     def _repaint(self, entries: Iterable[Entry]) -> None:
-        positions = sorted(self._position[e.row.name] for e in entries if e.row.name in self._position)
-        if not positions:
+        lines = sorted(entry.line for entry in entries if entry.line != HIDDEN)
+        if not lines:
             return
-        ranges = _ranges(positions)
+        ranges = contiguous(lines)
         if len(ranges) > _MAX_RANGES:
-            ranges = [(positions[0], positions[-1])]
+            ranges = [(lines[0], lines[-1])]
+        self.changed_lines = lines
         for first, last in ranges:
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+        self.changed_lines = ()
 
 
 def _check_state(entry: Entry) -> Qt.CheckState:
@@ -611,7 +615,7 @@ def _still_selected(entry: Entry) -> list[Lost]:
     return [Lost(entry.row.name, reason)]
 
 
-def _ranges(positions: Sequence[int]) -> list[tuple[int, int]]:
+def contiguous(positions: Sequence[int]) -> list[tuple[int, int]]:
     """The contiguous ranges in ascending positions."""
     ranges: list[tuple[int, int]] = []
     for position in positions:

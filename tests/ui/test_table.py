@@ -15,10 +15,11 @@ from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS
 from sweeper_gui.ui.garbage import collect_due, collected_here
 from sweeper_gui.ui.row_filter import RowFilter
 from sweeper_gui.ui.table import WorkspaceTable
+from sweeper_gui.ui.tally import Summary
 from sweeper_gui.ui.theme import Look, Mode
 from sweeper_gui.ui.widgets.banner import BannerArea, Notice, Remedy
 from sweeper_gui.ui.widgets.usage_bar import UsageBar
-from sweeper_gui.ui.workspace_model import Summary, WorkspaceModel
+from sweeper_gui.ui.workspace_model import WorkspaceModel
 from tests.ui.rows import orphan, realistic_rows, unmeasured
 
 

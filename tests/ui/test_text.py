@@ -17,10 +17,11 @@ from sweeper_gui.engine.messages import RegistryState, ScanProgress, SourceState
 from sweeper_gui.ui.options import SweepOptions
 from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, shown, tool_tip
 from sweeper_gui.ui.report_words import headline, listing_csv, report_csv, totals
+from sweeper_gui.ui.tally import Summary
 from sweeper_gui.ui.widgets.bound_field import AgeField, SizeField
 from sweeper_gui.ui.widgets.header import match_words, measured_words, space_words
 from sweeper_gui.ui.widgets.sweep_bar import button_words, figure_words, load_words, note_words, title_words
-from sweeper_gui.ui.workspace_model import Chosen, Next, Summary
+from sweeper_gui.ui.workspace_model import Chosen, Next
 from tests.ui.rows import orphan, realistic_rows
 from tests.ui.scripted_host import VOLUME
 

@@ -392,7 +392,8 @@ class Stream(RuleBasedStateMachine):
     def shows_what_it_should(self) -> None:
         now = time.time()
         entries = [self.model.entry(name) for name in self.there]
-        expected = {e.row.name for e in entries if e is not None and self.wanted.accepts(e.row, e.haystack, now)}
+        accepts = self.wanted.acceptor(now)
+        expected = {e.row.name for e in entries if e is not None and accepts(e.row, e.haystack)}
         shown = [entry.row.name for entry in self.model.shown_entries]
         assert len(shown) == len(set(shown)) == self.model.rowCount()
         assert set(shown) == expected

@@ -10,10 +10,10 @@ from sweeper_gui.core.verdict import Status
 from sweeper_gui.ui.columns import STATUS_ORDER
 from sweeper_gui.ui.plain_text import PlainLabel, tool_tip
 from sweeper_gui.ui.row_filter import RowFilter
+from sweeper_gui.ui.tally import Summary
 from sweeper_gui.ui.theme import Look
 from sweeper_gui.ui.widgets.bound_field import AgeField, SizeField
 from sweeper_gui.ui.widgets.chip import StatusChip
-from sweeper_gui.ui.workspace_model import Summary
 
 #: Milliseconds after the last key before the table follows.
 _TYPING = 120

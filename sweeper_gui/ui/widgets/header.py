@@ -9,9 +9,9 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from sweeper_gui.core.units import age_text, count_text, size_text
 from sweeper_gui.engine.messages import RegistryState, ScanProgress, VolumeState
 from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, tool_tip
+from sweeper_gui.ui.tally import Summary
 from sweeper_gui.ui.theme import Look
 from sweeper_gui.ui.widgets.usage_bar import UsageBar
-from sweeper_gui.ui.workspace_model import Summary
 
 
 class Header(QFrame):

@@ -9,8 +9,8 @@ from sweeper_gui.core.units import size_text
 from sweeper_gui.core.verdict import Status
 from sweeper_gui.ui.columns import STATUS_ORDER, STATUS_WORDS
 from sweeper_gui.ui.plain_text import tool_tip
+from sweeper_gui.ui.tally import Summary
 from sweeper_gui.ui.theme import Look
-from sweeper_gui.ui.workspace_model import Summary
 
 _HEIGHT = 12
 _THINNEST = 3.0
