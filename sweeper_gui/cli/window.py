@@ -1,10 +1,13 @@
 """The way from the command line to the window."""
 
+import contextlib
 import os
+from collections.abc import Callable
 
 from sweeper_gui.cli.codes import Code, Refusal
 from sweeper_gui.cli.invocation import Invocation
 from sweeper_gui.cli.log import log_to
+from sweeper_gui.engine.host import Host
 
 _DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
@@ -12,9 +15,18 @@ _DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 def open_window(run: Invocation) -> int:
     """Opens the window with the settings, or with what is wrong with them. Raises `Refusal` without a display."""
     require_display("Use 'sweeper list' and 'sweeper sweep' here, or connect with 'ssh -X'.")
-    from sweeper_gui.settings import SettingsError, state_dir
+    from sweeper_gui.settings import state_dir
 
     log_to(state_dir())
+    from sweeper_gui.engine.ahead import StartedAhead
+
+    with contextlib.closing(StartedAhead()) as engine:  # it imports what it needs while we import Qt
+        return _open(run, engine)
+
+
+def _open(run: Invocation, engine: Callable[[], Host]) -> int:
+    from sweeper_gui.settings import SettingsError, state_dir
+
     try:
         from sweeper_gui.ui.app import run as run_window
     except ImportError as error:  # Qt loads system libraries that a bare host lacks
@@ -27,9 +39,9 @@ def open_window(run: Invocation) -> int:
     try:
         settings = run.load_settings()
     except SettingsError as error:
-        return run_window(None, str(error))
+        return run_window(None, str(error), engine)
     log_to(state_dir(), settings.secrets)
-    return run_window(settings, None)
+    return run_window(settings, None, engine)
 
 
 def require_display(hint: str) -> None:

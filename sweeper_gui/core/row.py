@@ -8,7 +8,7 @@ from sweeper_gui.core.verdict import Status, Verdict
 from sweeper_gui.core.workspace import Workspace
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):  # a hundred thousand of them, and never in a cycle
     """`session` is the registry's, where it has one for this id."""
 
     workspace: Workspace

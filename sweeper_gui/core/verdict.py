@@ -38,7 +38,7 @@ class Doubt(StrEnum):
     UNSAVED_WORK = "unsaved-work"
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """Status, the reason in words a person understands, and for orphans the doubts."""
 
     status: Status

@@ -37,7 +37,7 @@ class Identity(msgspec.Struct, frozen=True):
         return (self.device, self.inode) == (other.device, other.inode)
 
 
-class Workspace(msgspec.Struct, frozen=True):
+class Workspace(msgspec.Struct, frozen=True, gc=False):
     """One entry below the root, with the facts about it that need no look inside.
 
     `name` is its path below the root. `id` is None where the name does not match the configured pattern.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple
 
 from PySide6.QtCore import Qt
@@ -97,7 +98,7 @@ class Column:
     #: a sign stands before the text
     signed: bool = False
 
-    @property
+    @cached_property
     def alignment(self) -> Qt.AlignmentFlag:
         """How the text stands in its cell."""
         side = Qt.AlignmentFlag.AlignRight if self.right else Qt.AlignmentFlag.AlignLeft

@@ -194,7 +194,7 @@ class MainWindow(QMainWindow):
     def target_obstacle(self) -> str:
         """Why what the button names can't be swept now; empty where it can."""
         # Without a selection the bound counts: one that can't be read is no leave to sweep without one.
-        wrong = "" if self.model.chosen().names else self.bottom.max_bytes.wrong
+        wrong = "" if self.model.any_chosen else self.bottom.max_bytes.wrong
         return self.obstacle() or wrong
 
     def _refresh_actions(self, something: bool) -> None:

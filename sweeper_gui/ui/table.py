@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import chain
 
 from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
@@ -32,7 +33,7 @@ from sweeper_gui.core.outcome import Result
 from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS, DOUBT_WORDS, STATUS_WORDS, Column, status_words
 from sweeper_gui.ui.entry import Entry
 from sweeper_gui.ui.theme import Look
-from sweeper_gui.ui.workspace_model import ENTRY_ROLE, WorkspaceModel, contiguous
+from sweeper_gui.ui.workspace_model import WorkspaceModel, contiguous
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -44,6 +45,11 @@ _RIGHT_PAD = 14
 #: The names of so many rows decide how wide their column is, up to so many pixels.
 _SAMPLED_NAMES = 200
 _WIDEST_NAME = 300
+
+#: Compared as numbers: Python's flags take a microsecond, for each of them in each cell.
+_SELECTED = QStyle.StateFlag.State_Selected.value
+_ALTERNATE = QStyleOptionViewItem.ViewItemFeature.Alternate.value
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 #: The icon and the name of the colour of each outcome.
 RESULT_SIGNS = {
@@ -69,21 +75,21 @@ class CellDelegate(QStyledItemDelegate):
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         painter.save()
         self.paint_back(painter, option)
-        entry = index.data(ENTRY_ROLE)
-        if isinstance(entry, Entry):
+        model = index.model()
+        entry = model.entry_at(index) if isinstance(model, WorkspaceModel) else None
+        if entry is not None:
             self.paint_cell(painter, option, index, entry)
         painter.restore()
 
     def paint_back(self, painter: QPainter, option: QStyleOptionViewItem) -> None:
         """The row's background: selected, under the pointer, or every other one."""
-        colours = self._look.colours
         area: QRect = option.rect
         state: QStyle.StateFlag = option.state
         features: QStyleOptionViewItem.ViewItemFeature = option.features
-        if state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(area, QColor(colours.selection))
-        elif features & QStyleOptionViewItem.ViewItemFeature.Alternate:
-            painter.fillRect(area, QColor(colours.stripe))
+        if state.value & _SELECTED:
+            painter.fillRect(area, self._look.colour("selection"))
+        elif features.value & _ALTERNATE:
+            painter.fillRect(area, self._look.colour("stripe"))
 
     def paint_cell(self, painter: QPainter, option: QStyleOptionViewItem, index: Index, _entry: Entry, /) -> None:
         """The cell's text."""
@@ -91,7 +97,9 @@ class CellDelegate(QStyledItemDelegate):
 
     def paint_text(self, painter: QPainter, area: QRect, text: str, alignment: Qt.AlignmentFlag, colour: str) -> None:
         """One line of plain text, cut with an ellipsis where it does not fit. `colour` is a name in `Colours`."""
-        painter.setPen(QColor(str(getattr(self._look.colours, colour))))
+        if not text:
+            return
+        painter.setPen(self._look.colour(colour))
         cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
         painter.drawText(area, int(alignment), cut)
 
@@ -166,7 +174,7 @@ class StatusDelegate(CellDelegate):
         if doubts:
             rest = words_area(option)
             rest.setLeft(rest.left() + painter.fontMetrics().horizontalAdvance(word) + 6)
-            self.paint_text(painter, rest, f"· {doubts}", Qt.AlignmentFlag.AlignVCenter, "muted")
+            self.paint_text(painter, rest, f"· {doubts}", _LEFT, "muted")
 
     def _paint_progress(self, painter: QPainter, option: QStyleOptionViewItem, entry: Entry) -> None:
         colours = self._look.colours
@@ -188,14 +196,14 @@ class StatusDelegate(CellDelegate):
         words = status_words(entry)
         if tree.step == "removing" and tree.entries_total:
             words += f" · {int(share * 100)} %"
-        self.paint_text(painter, inner(option).adjusted(6, 0, -4, 0), words, Qt.AlignmentFlag.AlignVCenter, "text")
+        self.paint_text(painter, inner(option).adjusted(6, 0, -4, 0), words, _LEFT, "text")
 
     def _paint_sign(self, painter: QPainter, option: QStyleOptionViewItem, icon: QIcon) -> None:
         area = inner(option)
         icon.paint(painter, QRect(area.left(), area.top() + (area.height() - _ICON) // 2, _ICON, _ICON))
 
     def _paint_words(self, painter: QPainter, option: QStyleOptionViewItem, words: str, colour: str) -> None:
-        self.paint_text(painter, words_area(option), words, Qt.AlignmentFlag.AlignVCenter, colour)
+        self.paint_text(painter, words_area(option), words, _LEFT, colour)
 
 
 class SizeDelegate(CellDelegate):
@@ -208,13 +216,20 @@ class SizeDelegate(CellDelegate):
         area = inner(option)
         if usage is not None and isinstance(model, WorkspaceModel):
             width = max(2, round(area.width() * min(1.0, usage.allocated / model.max_allocated)))
-            colour = QColor(self._look.colours.status(entry.row.status))
+            colour = QColor(self._look.colour(entry.row.status.value.replace("-", "_")))
             colour.setAlpha(95)
             painter.fillRect(QRect(area.right() - width + 1, area.bottom() - 3, width, 2), colour)
         colour_name = "text" if usage is not None else "muted"
         self.paint_text(
             painter, area.adjusted(0, -1, 0, -2), str(index.data()), COLUMNS[index.column()].alignment, colour_name
         )
+
+
+def marked_rows(view: QTableView) -> list[int]:
+    """The rows that are marked, ascending."""
+    # By ranges: asked for its rows one by one, Qt takes half a second for ten thousand.
+    ranges = [range(part.top(), part.bottom() + 1) for part in view.selectionModel().selection().toList()]
+    return sorted(set(chain.from_iterable(ranges)))
 
 
 def inner(option: QStyleOptionViewItem) -> QRect:
@@ -312,14 +327,7 @@ class WorkspaceTable(QTableView):
     def marked_entries(self) -> list[Entry]:
         """The entries of the marked rows, in the table's order."""
         shown = self._model.shown_entries
-        # By ranges: asked for its rows one by one, Qt takes half a second for ten thousand.
-        ranges = [(part.top(), part.bottom()) for part in self.selectionModel().selection()]
-        return [shown[row] for row in sorted({row for top, bottom in ranges for row in range(top, bottom + 1)})]
-
-    @property
-    def marked(self) -> int:
-        """How many rows are marked, at most: what is marked in several ranges may count twice."""
-        return sum(part.bottom() - part.top() + 1 for part in self.selectionModel().selection())
+        return [shown[row] for row in marked_rows(self)]
 
     def toggle_marked(self) -> None:
         """Selects the marked orphans for the sweep, or, where all of them are selected, takes them out."""
@@ -490,10 +498,11 @@ class WorkspaceTable(QTableView):
     # --- painting ---------------------------------------------------------------------------------------------------
 
     @override
-    def dataChanged(self, topLeft: QModelIndex, bottomRight: QModelIndex, roles: Sequence[int] = ()) -> None:
+    def dataChanged(self, topLeft: Index, bottomRight: Index, roles: Sequence[int] = ()) -> None:
         """Paints only those changed lines that can be seen: of many thousands that change, most can't."""
+        left, right = topLeft.column(), bottomRight.column()
         for first, last in contiguous(self._changed_and_seen(topLeft.row(), bottomRight.row())):
-            super().dataChanged(topLeft.siblingAtRow(first), bottomRight.siblingAtRow(last), list(roles))
+            super().dataChanged(self._model.index(first, left), self._model.index(last, right), list(roles))
 
     def _changed_and_seen(self, first: int, last: int) -> Sequence[int]:
         top, bottom = self.rowAt(0), self.rowAt(self.viewport().height() - 1)

@@ -143,6 +143,7 @@ class Look(QObject):
         self._app = app
         self._mode: Mode = mode
         self.colours = self._wanted()
+        self._brushes: dict[str, QColor] = {}
         app.setStyle(QStyleFactory.create("Fusion"))
         use_fonts(app)
         self._dress()
@@ -157,6 +158,13 @@ class Look(QObject):
         """Keeps to light or dark, or follows the desktop."""
         self._mode = mode
         self._follow()
+
+    def colour(self, name: str) -> QColor:
+        """One of the colours in force, by its name in `Colours`: made once, as cells are painted by the thousand."""
+        colour = self._brushes.get(name)
+        if colour is None:
+            colour = self._brushes[name] = QColor(str(getattr(self.colours, name)))
+        return colour
 
     def icon(self, name: str, colour: str | None = None) -> QIcon:
         """One of our icons in a colour ('#rrggbb'), by default the text's."""
@@ -175,6 +183,7 @@ class Look(QObject):
         wanted = self._wanted()
         if wanted is not self.colours:
             self.colours = wanted
+            self._brushes.clear()
             self._dress()
             self.changed.emit()
 

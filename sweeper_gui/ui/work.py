@@ -196,7 +196,7 @@ class Work:
     # --- sweeping ---------------------------------------------------------------------------------------------------
 
     async def _sweep_selected(self) -> None:
-        if self._window.model.chosen().names:
+        if self._window.model.any_chosen:
             await self._sweep()
         else:
             self._window.message.set_text("Select the orphans to sweep first: Space, or the check boxes")

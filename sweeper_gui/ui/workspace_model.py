@@ -38,9 +38,6 @@ Index = QModelIndex | QPersistentModelIndex
 
 _NAME, _LINE, _KEY = attrgetter("name"), attrgetter("line"), attrgetter("key")
 
-#: Role under which a cell gives its `Entry`.
-ENTRY_ROLE = Qt.ItemDataRole.UserRole
-
 #: At most this often rows are put in order again while values stream in, in milliseconds.
 SETTLE_EVERY = 400
 #: For so long after the pointer or the keyboard was used in the table no row moves away under it, in seconds.
@@ -160,8 +157,6 @@ class WorkspaceModel(QAbstractTableModel):
         column = COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return column.text(self._cell(entry))
-        if role == ENTRY_ROLE:
-            return entry
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return column.alignment
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -266,6 +261,11 @@ class WorkspaceModel(QAbstractTableModel):
             waiting=len(waiting),
             unknown=sum(entry.row.status is Status.UNKNOWN for entry in waiting),
         )
+
+    @property
+    def any_chosen(self) -> bool:
+        """Whether `chosen` names anything."""
+        return any(entry.checkable for entry in self._tally.checked.values())
 
     def next_orphans(self, cap: int, max_bytes: int | None, order: Order) -> Next:
         """What a sweep of the next orphans would take, by the very rule that makes the plan."""
@@ -511,7 +511,8 @@ class WorkspaceModel(QAbstractTableModel):
     def _in_order(self) -> list[Entry]:
         """By the column's value, equal ones by name; what has no value comes last in both directions."""
         key_of = COLUMNS[self._sort_column].sort_key
-        known, unknown = [], []
+        known: list[Entry] = []
+        unknown: list[Entry] = []
         for entry in self._ordered_by_name():
             if entry.line != HIDDEN:
                 entry.key = key_of(entry)

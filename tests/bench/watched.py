@@ -41,7 +41,7 @@ class Watch:
     async def until(self, condition: Condition, seconds: float = 90.0) -> None:
         """Waits. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - what it waits for are things that nobody announces
                 await asyncio.sleep(0.02)
 
     def end_phase(self, name: str) -> None:
@@ -129,7 +129,7 @@ async def _swept(watch: Watch, how: str = "") -> None:
     (dialog.remove_button if dialog.remove_button.isEnabled() else dialog.aside_button).click()
     await watch.until(lambda: watch.controller.sweep is not None)
     await watch.until(lambda: watch.controller.sweep is None, 120)
-    watch.lateness_of_sweep = time.perf_counter() - began  # type: ignore[attr-defined]
+    watch.moments["sweep"] = round((time.perf_counter() - began) * 1e3, 1)
     watch.end_phase(f"{how}sweeping")
     await watch.until(lambda: not watch.busy())
     await asyncio.sleep(0.3)
@@ -176,23 +176,41 @@ ACTS: dict[str, Act] = {act.__name__: act for act in (start, sweep, use, block)}
 
 def main() -> None:
     """Runs the program, and acts."""
+    from sweeper_gui.cli import window
+    from sweeper_gui.cli.app import main as run_command_line
+
+    open_window = window._open
+
+    def open_watched(run: Any, engine: Any) -> int:
+        watch_all_windows()  # imports Qt, at the moment when the program would
+        return open_window(run, engine)
+
+    vars(window)["_open"] = open_watched
+    os._exit(run_command_line(sys.argv[3:]))
+
+
+def watch_all_windows() -> None:
+    """Lets whoever works in a window watch it, too."""
     from PySide6.QtCore import QEvent, QObject, QTimer
 
-    from sweeper_gui.cli.app import main as run_command_line
     from sweeper_gui.ui import app
+    from sweeper_gui.ui.work import Work
 
     class FirstPaint(QObject):
+        def __init__(self, watch: Watch) -> None:
+            super().__init__()
+            self._watch = watch
+
         def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
             if event.type() == QEvent.Type.Paint:
                 watched.removeEventFilter(self)
-                QTimer.singleShot(0, lambda: watch.note("window shown"))
+                QTimer.singleShot(0, lambda: self._watch.note("window shown"))
             return False
 
-    class Watched(app.Work):
+    class Watched(Work):
         def start(self) -> None:
-            nonlocal watch
             watch = Watch(self._window, self._controller)
-            self._first_paint = FirstPaint()
+            self._first_paint = FirstPaint(watch)
             self._window.table.viewport().installEventFilter(self._first_paint)
             self._window.model.rowsInserted.connect(lambda: watch.note("first rows"))
             self._controller.engine_changed.connect(
@@ -200,18 +218,17 @@ def main() -> None:
             )
             super().start()
             self._tasks.start(watch.heartbeat.beat())
-            self._tasks.start(self._act())
+            self._tasks.start(self._act(watch))
 
-        async def _act(self) -> None:
+        async def _act(self, watch: Watch) -> None:
             try:
                 await ACTS[sys.argv[1]](watch)
-                print(json.dumps(watch.report()), flush=True)
+                sys.stdout.write(json.dumps(watch.report()) + "\n")
+                sys.stdout.flush()
             finally:
                 self.close_now()
 
-    watch: Watch
-    app.Work = Watched  # type: ignore[misc]
-    os._exit(run_command_line(sys.argv[3:]))
+    vars(app)["Work"] = Watched
 
 
 if __name__ == "__main__":

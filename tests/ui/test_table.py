@@ -3,18 +3,21 @@ import threading
 import time
 import weakref
 
-from PySide6.QtCore import QObject, QPoint, Qt
+import pytest
+from msgspec.structs import replace
+from PySide6.QtCore import QItemSelectionModel, QObject, QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from sweeper_gui.core.outcome import Outcome, Result
+from sweeper_gui.core.row import Row
 from sweeper_gui.core.verdict import Status
 from sweeper_gui.engine.messages import SweepProgress, TreeProgress
 from sweeper_gui.ui.columns import COLUMN_OF, COLUMNS
 from sweeper_gui.ui.garbage import collect_due, collected_here
 from sweeper_gui.ui.row_filter import RowFilter
-from sweeper_gui.ui.table import WorkspaceTable
+from sweeper_gui.ui.table import CellDelegate, WorkspaceTable, marked_rows
 from sweeper_gui.ui.tally import Summary
 from sweeper_gui.ui.theme import Look, Mode
 from sweeper_gui.ui.widgets.banner import BannerArea, Notice, Remedy
@@ -29,6 +32,45 @@ def shown_table(model: WorkspaceModel, look: Look, qtbot: QtBot) -> WorkspaceTab
     table.resize(1200, 400)
     table.show()
     return table
+
+
+def test_of_many_changed_lines_only_those_that_can_be_seen_are_painted(
+    model: WorkspaceModel, look: Look, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = shown_table(model, look, qtbot)
+    rows = [orphan(b"w%03d" % number, 1_000 - number, inode=number + 1) for number in range(400)]
+    model.apply(rows)
+    qtbot.waitExposed(table)
+    painted: list[int] = []
+    monkeypatch.setattr(
+        CellDelegate, "paint_cell", lambda _self, _painter, _option, index, _entry: painted.append(index.row())
+    )
+
+    def painted_after(changed: list[Row]) -> set[int]:
+        QApplication.processEvents()
+        painted.clear()
+        model.apply(changed)
+        QApplication.processEvents()
+        return set(painted)
+
+    last = table.rowAt(table.viewport().height() - 1)
+    assert 5 < last < 30
+    far_away = [replace(row, session=None) for row in rows[100::2]]
+    assert painted_after(far_away) == set()
+    changed = [replace(row, session=None) for row in [rows[3], rows[5], *rows[201::2]]]
+    assert {3, 5} <= painted_after(changed) <= {3, 4, 5, 6}  # their lines, to the pixel
+
+
+def test_the_marked_rows_are_found_at_once_and_in_order(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:
+    table = shown_table(model, look, qtbot)
+    model.apply([orphan(b"w%02d" % number, 100 - number, inode=number + 1) for number in range(20)])
+    select, rows = QItemSelectionModel.SelectionFlag.Select, QItemSelectionModel.SelectionFlag.Rows
+    for row in (11, 3, 4, 3, 17):
+        table.selectionModel().select(model.index(row, 0), select | rows)
+    assert marked_rows(table) == [3, 4, 11, 17]
+    assert [entry.name for entry in table.marked_entries()] == [b"w03", b"w04", b"w11", b"w17"]
+    table.selectAll()
+    assert marked_rows(table) == list(range(20))
 
 
 def test_the_usual_doubts_fit_into_the_status_column(model: WorkspaceModel, look: Look, qtbot: QtBot) -> None:

@@ -1,4 +1,5 @@
 import time
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -419,6 +420,99 @@ class Stream(RuleBasedStateMachine):
 def test_any_stream_of_changes_keeps_the_table_true(qapp: QApplication) -> None:
     run_state_machine_as_test(
         Stream, settings=settings(max_examples=40, stateful_step_count=30, suppress_health_check=list(HealthCheck))
+    )
+
+
+class Counted(RuleBasedStateMachine):
+    """Rows come, change, are selected, swept and lost to another engine; what is counted is what is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = WorkspaceModel()
+
+    some_names = st.lists(st.sampled_from(NAMES), max_size=12)
+
+    @rule(batch=st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 9), st.sampled_from("olui")), max_size=20))
+    def rows(self, batch: list[tuple[bytes, int, str]]) -> None:
+        for name, size, kind in batch:
+            row = live(name, size) if kind == "l" else orphan(name, size, explained=size % 2 == 0)
+            if kind == "i" and row.usage is not None:
+                row = replace(row, usage=replace(row.usage, complete=False))
+            self.model.apply([unmeasured(row) if kind == "u" else row])
+
+    @rule(gone=some_names)
+    def leave(self, gone: list[bytes]) -> None:
+        self.model.apply([], gone)
+
+    @rule(some=some_names, selected=st.booleans())
+    def select(self, some: list[bytes], selected: bool) -> None:
+        self.model.select(some, selected)
+
+    @rule(some=some_names)
+    def sweep(self, some: list[bytes]) -> None:
+        trees = tuple(TreeProgress(name, "removing", 9, 3) for name in some)
+        self.model.show_progress(SweepProgress(1, "removing", trees))
+
+    @rule(some=some_names, result=st.sampled_from([Result.REMOVED, Result.FAILED]))
+    def outcomes(self, some: list[bytes], result: Result) -> None:
+        self.model.show_outcomes(Outcome(name, result, "so it went") for name in some)
+
+    @rule()
+    def end_sweep(self) -> None:
+        self.model.show_progress(None)
+
+    @rule()
+    def forget_outcomes(self) -> None:
+        self.model.forget_outcomes()
+
+    @rule()
+    def another_engine(self) -> None:
+        self.model.mark_stale()
+
+    @rule()
+    def listed(self) -> None:
+        self.model.drop_stale()
+        self.model.end_waiting()
+
+    @rule(status=st.sampled_from([Status.ORPHAN, Status.LIVE]))
+    def filter(self, status: Status) -> None:
+        self.model.set_filter(RowFilter(frozenset({status})))
+
+    @invariant()
+    def counts_what_is_there(self) -> None:
+        entries = [entry for entry in map(self.model.entry, NAMES) if entry is not None]
+        there = [entry for entry in entries if not entry.departed]
+        measured = [(entry.row.status, entry.row.usage) for entry in there if entry.row.usage is not None]
+        summary = self.model.summary
+        assert summary.counts == dict(Counter(entry.row.status for entry in there))
+        assert summary.rows == len(there)
+        assert summary.incomplete == any(not usage.complete for _, usage in measured)
+        sizes: Counter[Status] = Counter()
+        for status, usage in measured:
+            sizes[status] += usage.allocated
+        assert +Counter(summary.allocated) == +sizes
+        assert self.model.max_allocated == max([1, *(usage.allocated for _, usage in measured)])
+
+    @invariant()
+    def knows_what_is_selected_and_comes_next(self) -> None:
+        entries = [entry for entry in map(self.model.entry, NAMES) if entry is not None]
+        chosen = self.model.chosen()
+        assert set(chosen.names) == {entry.name for entry in entries if entry.selected}
+        assert chosen.waiting == sum(entry.waiting for entry in entries)
+        assert chosen.hidden == sum(entry.selected and self.model.position(entry.name) is None for entry in entries)
+        assert self.model.any_chosen == bool(chosen.names)
+        following = self.model.next_orphans(100, None, Order.OLDEST)
+        rows = [entry.row for entry in entries if not entry.departed and not entry.stale]
+        assert following.orphans == sum(row.status is Status.ORPHAN for row in rows)
+        assert following.possible == sum(row.status is Status.UNMEASURED and row.usage is None for row in rows)
+
+    def teardown(self) -> None:
+        delete_now(self.model)
+
+
+def test_any_stream_of_changes_is_counted_right(qapp: QApplication) -> None:
+    run_state_machine_as_test(
+        Counted, settings=settings(max_examples=40, stateful_step_count=30, suppress_health_check=list(HealthCheck))
     )
 
 

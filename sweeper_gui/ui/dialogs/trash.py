@@ -12,6 +12,7 @@ from sweeper_gui.ui.dialogs.base import BaseDialog
 from sweeper_gui.ui.dialogs.text_table import TextModel, TextRow, text_table
 from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, tool_tip
 from sweeper_gui.ui.prompts import TrashAct, TrashChoice
+from sweeper_gui.ui.table import marked_rows
 from sweeper_gui.ui.theme import Look
 from sweeper_gui.ui.widgets.ticket_field import TicketField
 
@@ -55,8 +56,7 @@ class TrashDialog(BaseDialog):
     @property
     def marked(self) -> tuple[TrashItem, ...]:
         """The items whose lines are marked."""
-        rows = sorted({index.row() for index in self._table.selectionModel().selectedRows()})
-        return tuple(self._items[row] for row in rows)
+        return tuple(self._items[row] for row in marked_rows(self._table))
 
     @property
     def unfinished(self) -> tuple[TrashItem, ...]:

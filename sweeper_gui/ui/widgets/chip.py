@@ -24,7 +24,7 @@ class StatusChip(QAbstractButton):
         super().__init__(parent)
         self.status = status
         self._look = look
-        self._count = 0
+        self._count = -1
         self._compact = False
         self.setCheckable(True)
         self.setText(STATUS_WORDS[status])
@@ -41,7 +41,9 @@ class StatusChip(QAbstractButton):
         return self._count
 
     def set_count(self, count: int) -> None:
-        """Shows another count."""
+        """Shows another count; the same one causes no new layout."""
+        if count == self._count:
+            return
         self._count = count
         self.setAccessibleName(f"Show {self.text().lower()}: {count}")
         self.updateGeometry()

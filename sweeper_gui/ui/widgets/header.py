@@ -71,7 +71,12 @@ class Header(QFrame):
 
     def show_scanning(self, scanning: bool) -> None:
         """Turns the button into the one that stops the scan, and back."""
-        self._scanning = scanning
+        if scanning != self._scanning:
+            self._scanning = scanning
+            self._dress_rescan()
+
+    def _dress_rescan(self) -> None:
+        scanning = self._scanning
         self.rescan_button.setText("Sto&p scan" if scanning else "&Rescan")
         self.rescan_button.setToolTip(
             tool_tip("Stop measuring" if scanning else "List and measure the volume again (Ctrl+R)")
@@ -120,7 +125,7 @@ class Header(QFrame):
             )
         )
         self.registry_button.setIcon(self._look.icon("registry"))
-        self.show_scanning(self._scanning)
+        self._dress_rescan()
         self.bar.update()
 
 

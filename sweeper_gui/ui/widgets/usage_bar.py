@@ -25,14 +25,20 @@ class UsageBar(QWidget):
         self._parts: list[tuple[Status, int]] = []
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Measured size by status")
-        self.show_summary(Summary())
+        self._describe()
 
     def show_summary(self, summary: Summary) -> None:
         """Shows other sizes."""
         allocated = summary.allocated
-        self._parts = [(status, allocated[status]) for status in STATUS_ORDER if allocated.get(status)]
-        self.setAccessibleDescription(self.words or "nothing measured yet")
+        parts = [(status, allocated[status]) for status in STATUS_ORDER if allocated.get(status)]
+        if parts == self._parts:
+            return
+        self._parts = parts
+        self._describe()
         self.update()
+
+    def _describe(self) -> None:
+        self.setAccessibleDescription(self.words or "nothing measured yet")
 
     @property
     def words(self) -> str:
