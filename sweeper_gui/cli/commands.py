@@ -23,6 +23,7 @@ from sweeper_gui.core.verdict import Doubt, Status
 from sweeper_gui.engine import messages
 
 if TYPE_CHECKING:
+    from sweeper_gui.engine.heartbeat import Lateness
     from sweeper_gui.settings import Settings
 
 
@@ -475,6 +476,7 @@ def bind(run: Invocation) -> Code:
 
 def doctor(run: Invocation, as_json: bool) -> Code:
     """`sweeper doctor`: settings that can't be used are its only findings then, and exit with 2."""
+    from sweeper_gui.engine.heartbeat import lateness_check, measured_beside  # asyncio: nothing else here needs it
     from sweeper_gui.settings import SettingsError
 
     try:
@@ -484,13 +486,17 @@ def doctor(run: Invocation, as_json: bool) -> Code:
         _show_checks(run, checks, as_json)
         return Code.USAGE
     with run.session(settings) as session:
-        checks = session.run(messages.Diagnose(), messages.Diagnosis).checks
-    _show_checks(run, checks, as_json)
+        diagnosis, late = measured_beside(lambda: session.run(messages.Diagnose(), messages.Diagnosis))
+    whose = "an event loop on this host, while the engine looked at the volume,"
+    checks = (*diagnosis.checks, lateness_check(late, "responsiveness", whose))
+    _show_checks(run, checks, as_json, late)
     return Code.UNTRUSTED if any(check.state == "error" for check in checks) else Code.DONE
 
 
-def _show_checks(run: Invocation, checks: Sequence[messages.Check], as_json: bool) -> None:
+def _show_checks(
+    run: Invocation, checks: Sequence[messages.Check], as_json: bool, late: "Lateness | None" = None
+) -> None:
     if as_json:
-        run.output.document(documents.diagnosis(checks))
+        run.output.document(documents.diagnosis(checks, late))
     else:
         run.output.result(tables.diagnosis(checks))

@@ -4,7 +4,7 @@ import base64
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeper_gui.cli.compare import Compared
 from sweeper_gui.core.audit import PastEvidence, PastSweep, PastWorkspace, Proposal, Who
@@ -13,6 +13,9 @@ from sweeper_gui.core.outcome import Outcome, Report, TrashItem
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.units import utc_text
 from sweeper_gui.engine.messages import Check, RegistryState, Trash, VolumeState
+
+if TYPE_CHECKING:
+    from sweeper_gui.engine.heartbeat import Lateness
 
 SCHEMA = 1
 
@@ -80,13 +83,22 @@ def history(sweeps: Iterable[PastSweep]) -> Iterator[str]:
     yield "\n  ]\n}\n"
 
 
-def diagnosis(checks: Sequence[Check]) -> Document:
-    """`sweeper doctor`."""
+def diagnosis(checks: Sequence[Check], late: "Lateness | None" = None) -> Document:
+    """`sweeper doctor`; `event_loop` says how late one was on this host, null where nothing could be checked."""
+    loop = None
+    if late is not None:
+        loop = {
+            "p99_ms": round(late.p99 * 1e3, 1),
+            "max_ms": round(late.max * 1e3, 1),
+            "beats": late.beats,
+            "seconds": round(late.seconds, 1),
+        }
     return {
         "schema": SCHEMA,
         "checks": [
             {"title": check.title, "state": check.state, "detail": check.detail, "mend": check.mend} for check in checks
         ],
+        "event_loop": loop,
     }
 
 

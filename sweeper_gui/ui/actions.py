@@ -25,6 +25,7 @@ _ACTIONS = {
     "trash": ("&Trash…", "set-aside", "Ctrl+T", "What is set aside or unfinished"),
     "history": ("&History…", "history", "Ctrl+H", "Past sweeps, from their logs"),
     "doctor": ("&Check-up…", "doctor", "Ctrl+D", "Check the whole set-up, and say what to mend"),
+    "figures": ("Show &responsiveness", "info", "Ctrl+I", "How late the window was in the last minute, and the load"),
     "about": ("&About Sweeper", "info", "", "Version and rules"),
     "keys": ("&Keyboard", "info", "F1", "All shortcuts"),
     "remove_one": ("&Remove this workspace…", "trash", "", "Show this one, and ask"),
@@ -72,6 +73,9 @@ class Actions(QObject):
             action.setChecked(mode == self._look.mode)
             action.triggered.connect(lambda _checked, mode=mode: self._look.set_mode(mode))
             group.addAction(action)
+        menu.addSeparator()
+        self._by_key["figures"].setCheckable(True)
+        menu.addAction(self._by_key["figures"])
 
     def row_menu(self) -> QMenu:
         """A new menu for a row."""

@@ -14,6 +14,7 @@ from time import monotonic
 from PySide6.QtCore import QObject, Signal
 
 from sweeper_gui.core.policy import Treatment
+from sweeper_gui.engine.heartbeat import Heartbeat
 from sweeper_gui.engine.host import EngineGone, Host
 from sweeper_gui.engine.messages import (
     Bind,
@@ -48,7 +49,6 @@ from sweeper_gui.engine.messages import (
     VolumeState,
 )
 from sweeper_gui.ui.client import EngineClient
-from sweeper_gui.ui.heartbeat import Heartbeat
 from sweeper_gui.ui.workspace_model import WorkspaceModel
 
 JobResult = Done | Trash | History | Message | Diagnosis | Planned | PlanSaved | Swept

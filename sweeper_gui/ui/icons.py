@@ -8,7 +8,8 @@ from PySide6.QtSvg import QSvgRenderer
 
 from sweeper_gui.ui.resources import read_resource
 
-_SIZES = (16, 20, 24, 32, 48, 64)
+#: What buttons, menus and titles show; each more makes the start and the first dialogs slower.
+_SIZES = (16, 20, 24)
 
 
 @cache

@@ -31,6 +31,7 @@ from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, shown
 from sweeper_gui.ui.table import WorkspaceTable
 from sweeper_gui.ui.theme import Look
 from sweeper_gui.ui.widgets.banner import BannerArea, Notice, Remedy
+from sweeper_gui.ui.widgets.figures import Figures
 from sweeper_gui.ui.widgets.filter_bar import FilterBar
 from sweeper_gui.ui.widgets.header import Header
 from sweeper_gui.ui.widgets.sweep_bar import SweepBar, how_far
@@ -63,6 +64,7 @@ class MainWindow(QMainWindow):
         self.message = ElidedLabel(name="Muted")
         self._scan_phase = ""
         self.engine_label = PlainLabel(name="Muted")
+        self.figures = Figures(controller)
         self.actions_ = Actions(self, look)
         self._refreshing = QTimer(self)
         self._refreshing.setSingleShot(True)
@@ -107,6 +109,7 @@ class MainWindow(QMainWindow):
         bar.setSizeGripEnabled(False)
         bar.setContentsMargins(8, 0, 8, 0)
         bar.addWidget(self.message, 1)
+        bar.addPermanentWidget(self.figures)
         bar.addPermanentWidget(self.engine_label)
 
     def _restore_place(self) -> None:
@@ -136,6 +139,7 @@ class MainWindow(QMainWindow):
         self.bottom.options_changed.connect(self._refresh_soon)
         self._refreshing.timeout.connect(self.refresh)
         self.table.selectionModel().selectionChanged.connect(self._refresh_row_actions)
+        self.actions_["figures"].toggled.connect(self.figures.setVisible)
         self._listen_to_actions()
 
     def _listen_to_actions(self) -> None:

@@ -7,8 +7,8 @@ from itertools import chain
 from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
-    QCursor,
     QFont,
+    QHoverEvent,
     QIcon,
     QKeyEvent,
     QMouseEvent,
@@ -262,6 +262,7 @@ class TableHeader(QHeaderView):
     def __init__(self, look: Look, parent: QWidget) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)
         self._look = look
+        self._hovered = -1
         self.setSectionsClickable(True)
         self.setSectionsMovable(True)
         self.setHighlightSections(False)
@@ -269,10 +270,18 @@ class TableHeader(QHeaderView):
         self.setAccessibleName("Columns")
 
     @override
+    def viewportEvent(self, event: QEvent) -> bool:
+        # Where the pointer is comes with these; to ask the display for it takes a round trip.
+        if isinstance(event, QHoverEvent):
+            left = event.type() == QEvent.Type.HoverLeave
+            self._hovered = -1 if left else self.logicalIndexAt(event.position().toPoint())
+        return super().viewportEvent(event)
+
+    @override
     def paintSection(self, painter: QPainter, rect: QRect, logicalIndex: int) -> None:
         colours = self._look.colours
         sorted_by = self.isSortIndicatorShown() and self.sortIndicatorSection() == logicalIndex
-        hovered = rect.contains(self.viewport().mapFromGlobal(QCursor.pos()))
+        hovered = self._hovered == logicalIndex
         painter.fillRect(rect, QColor(colours.hover if hovered else colours.surface))
         painter.fillRect(QRect(rect.left(), rect.bottom(), rect.width(), 1), QColor(colours.border))
         painter.setPen(QColor(colours.text if sorted_by or hovered else colours.muted))

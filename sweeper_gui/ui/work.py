@@ -15,6 +15,7 @@ from sweeper_gui.core.outcome import TrashItem
 from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.row import Row
 from sweeper_gui.core.units import count_text, size_text
+from sweeper_gui.engine.heartbeat import LAST_MINUTE, lateness_check
 from sweeper_gui.engine.host import EngineGone
 from sweeper_gui.engine.messages import (
     Bind,
@@ -372,7 +373,10 @@ class Work:
     async def _doctor(self) -> None:
         diagnosis = await self._controller.run(Diagnose())
         if isinstance(diagnosis, Diagnosis):
-            await self._prompts.show_diagnosis(diagnosis)
+            late = lateness_check(
+                self._controller.heartbeat.measured(LAST_MINUTE), "window", "the event loop of this window"
+            )
+            await self._prompts.show_diagnosis(Diagnosis((*diagnosis.checks, late)))
 
     # --- rows -------------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from PySide6.QtCore import QSortFilterProxyModel, Qt
 from pytestqt.qtbot import QtBot
 
+from sweeper_gui.engine.heartbeat import Lateness
 from sweeper_gui.settings import Settings
 from sweeper_gui.ui.columns import COLUMN_OF
-from sweeper_gui.ui.heartbeat import Lateness
 from sweeper_gui.ui.row_filter import RowFilter
 from sweeper_gui.ui.table import WorkspaceTable
 from sweeper_gui.ui.theme import Look

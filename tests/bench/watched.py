@@ -2,14 +2,17 @@
 
     python -m tests.bench.watched ACT BEGAN [OPTIONS OF SWEEPER…]
 
-It is started by the command line's own way. BEGAN is when, by `time.perf_counter`. Its last line is JSON.
+It is started by the command line's own way. BEGAN is when, by `time.perf_counter`. Its last line is JSON. With
+WATCHED_STACKS=1 in the environment it tells on standard error where the window was whenever it was late.
 """
 
 import asyncio
 import json
 import os
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ class Watch:
     """What is seen of one window, and what is told of it."""
 
     def __init__(self, window: Any, controller: Any) -> None:
-        from sweeper_gui.ui.heartbeat import Heartbeat
+        from sweeper_gui.engine.heartbeat import Heartbeat
 
         self.window, self.controller = window, controller
         self.heartbeat = Heartbeat(100_000, _BEAT)
@@ -189,6 +192,30 @@ def main() -> None:
     os._exit(run_command_line(sys.argv[3:]))
 
 
+async def tell_stacks(longer_than: float = 0.016) -> None:
+    """Writes the window's stack as soon as its event loop is late by so many seconds, once for each time."""
+    beaten = time.perf_counter()
+    watched = threading.get_ident()
+
+    def look() -> None:
+        told = 0.0
+        while True:
+            time.sleep(0.002)
+            since, now = beaten, time.perf_counter()
+            if since != told and now - since > longer_than + _BEAT:
+                told = since
+                frames = traceback.extract_stack(sys._current_frames()[watched])[-7:]
+                places = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+                sys.stderr.write(
+                    f"{(now - _began()) * 1e3:7.0f} ms: late by {(now - since - _BEAT) * 1e3:.0f} ms: {places}\n"
+                )
+
+    threading.Thread(target=look, daemon=True).start()
+    while True:
+        await asyncio.sleep(_BEAT)
+        beaten = time.perf_counter()
+
+
 def watch_all_windows() -> None:
     """Lets whoever works in a window watch it, too."""
     from PySide6.QtCore import QEvent, QObject, QTimer
@@ -217,6 +244,8 @@ def watch_all_windows() -> None:
                 lambda state: watch.note("engine ready") if state.phase.value == "ready" else None
             )
             super().start()
+            if os.environ.get("WATCHED_STACKS"):
+                self._tasks.start(tell_stacks())
             self._tasks.start(watch.heartbeat.beat())
             self._tasks.start(self._act(watch))
 

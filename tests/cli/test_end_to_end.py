@@ -616,6 +616,9 @@ def test_doctor_says_what_to_mend(mixed: FakeVolume, sweeper: CommandLine) -> No
     ran = sweeper("doctor", "--json")
     assert ran.code == 0, ran
     assert {check["state"] for check in ran.json["checks"]} <= {"ok", "warning"}
+    assert ran.json["checks"][-1]["title"] == "responsiveness"
+    assert 0 <= ran.json["event_loop"]["p99_ms"] <= ran.json["event_loop"]["max_ms"]
+    assert ran.json["event_loop"]["beats"] > 0
     mixed.database.unlink()
     ran = sweeper("doctor")
     assert ran.code == 3
@@ -624,6 +627,7 @@ def test_doctor_says_what_to_mend(mixed: FakeVolume, sweeper: CommandLine) -> No
     ran = sweeper("doctor", "--json")
     assert ran.code == 2
     assert {check["state"] for check in ran.json["checks"]} == {"error"}
+    assert ran.json["event_loop"] is None
     assert any("volume.nonsense" in check["title"] for check in ran.json["checks"])
 
 

@@ -9,7 +9,6 @@ from sweeper_gui.engine.host import EngineGone
 from sweeper_gui.engine.messages import Done, Poll, Reply, Request, SetImpact
 from sweeper_gui.ui.client import EngineClient
 from sweeper_gui.ui.daemon_thread import in_daemon_thread
-from sweeper_gui.ui.heartbeat import Heartbeat
 from tests.ui.conftest import until
 
 
@@ -138,20 +137,3 @@ def test_a_daemon_thread_gives_back_and_raises(run: Callable) -> None:
             await in_daemon_thread(lambda: 1 // 0)
 
     run(scene())
-
-
-def test_the_heartbeat_tells_how_late_the_loop_was(run: Callable) -> None:
-    async def scene() -> Heartbeat:
-        heart = Heartbeat()
-        assert heart.measured().beats == 0
-        beating = asyncio.ensure_future(heart.beat())
-        await asyncio.sleep(0.2)
-        time.sleep(0.3)  # noqa: ASYNC251 - the freeze that is to be noticed
-        await asyncio.sleep(0.2)
-        beating.cancel()
-        return heart
-
-    measured = run(scene()).measured()
-    assert measured.max > 0.2
-    assert measured.p99 <= measured.max
-    assert measured.beats >= 4

@@ -357,16 +357,24 @@ def test_a_slow_volume_never_makes_the_window_late(
 
 
 @pytest.fixture
-def program(volume: FakeVolume) -> Iterator[subprocess.Popen[bytes]]:
-    """The window in a process of its own, its engine running."""
+def starting(volume: FakeVolume, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The program, its engine running; the window may not be there yet."""
     settings_of(volume)
     command = [sys.executable, "-m", "sweeper_gui", "--root", str(volume.root), "--registry", volume.source]
-    with subprocess.Popen(command, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}) as process:
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "SWEEPER_STATE_DIR": str(tmp_path / "state")}
+    with subprocess.Popen(command, env=environment) as process:
         try:
             wait_for(lambda: engines_of(process.pid))
             yield process
         finally:
             process.kill()
+
+
+@pytest.fixture
+def program(starting: subprocess.Popen[bytes], tmp_path: Path) -> subprocess.Popen[bytes]:
+    """The window in a process of its own, which has listed the volume."""
+    wait_for(lambda: list((tmp_path / "state").rglob("live-ids.json")))
+    return starting
 
 
 def engines_of(pid: int) -> list[psutil.Process]:
@@ -388,6 +396,13 @@ def test_a_signal_closes_the_window_and_its_engine(program: subprocess.Popen[byt
     [engine] = engines_of(program.pid)
     program.send_signal(number)
     assert program.wait(15) == 0
+    wait_for(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_signal_before_the_window_is_there_ends_both(starting: subprocess.Popen[bytes]) -> None:
+    [engine] = engines_of(starting.pid)
+    starting.send_signal(signal.SIGTERM)
+    assert starting.wait(15) in (0, 130)
     wait_for(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE)
 
 

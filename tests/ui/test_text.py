@@ -13,12 +13,14 @@ from pytestqt.qtbot import QtBot
 
 from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Order
+from sweeper_gui.engine.heartbeat import Lateness
 from sweeper_gui.engine.messages import RegistryState, ScanProgress, SourceState, SweepProgress, VolumeState
 from sweeper_gui.ui.options import SweepOptions
 from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, shown, tool_tip
 from sweeper_gui.ui.report_words import headline, listing_csv, report_csv, totals
 from sweeper_gui.ui.tally import Summary
 from sweeper_gui.ui.widgets.bound_field import AgeField, SizeField
+from sweeper_gui.ui.widgets.figures import figures_words
 from sweeper_gui.ui.widgets.header import match_words, measured_words, space_words
 from sweeper_gui.ui.widgets.sweep_bar import button_words, figure_words, load_words, note_words, title_words
 from sweeper_gui.ui.workspace_model import Chosen, Next
@@ -188,3 +190,11 @@ def test_ten_thousand_rows_are_exported_in_no_time(qapp: QApplication) -> None:
     text = listing_csv(rows, "/mnt")
     assert text.count("\n") == len(rows) + 1
     assert time.perf_counter() - start < 5
+
+
+def test_the_figures_tell_lateness_and_load():
+    late = Lateness(max=0.0142, p99=0.0021, beats=100, seconds=60)
+    assert figures_words(Lateness(0, 0, 0), None) == "not measured yet"
+    assert figures_words(late, None) == "late by 2 ms, 14 ms at most"
+    sweep = SweepProgress(1, "removing", in_flight=12, limit=16, latency=0.0029)
+    assert figures_words(late, sweep) == "late by 2 ms, 14 ms at most  ·  12 of 16 in flight, 2.9 ms each"

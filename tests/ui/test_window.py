@@ -649,6 +649,29 @@ def test_history_check_up_binding_and_help(play: Play) -> None:
         await until(lambda: stage.prompts.histories and stage.prompts.diagnoses and len(stage.prompts.texts) == 2)
         await until(lambda: "bound" in stage.window.banners.notices)
         assert host.asked(Bind)
+        checks = stage.prompts.diagnoses[0].checks
+        assert checks[-1].title == "window"
+        assert "late by" in checks[-1].detail
+
+    play(host, scene)
+
+
+def test_how_late_the_window_is_shows_in_the_status_bar_on_request(play: Play) -> None:
+    host = orphans()
+
+    async def scene(stage: Stage) -> None:
+        await stage.scanned()
+        figures, action = stage.window.figures, stage.window.actions_["figures"]
+        assert not figures.isVisible()
+        action.trigger()
+        assert figures.isVisible()
+        time.sleep(0.3)  # noqa: ASYNC251 - the freeze that is to be told
+        await until(lambda: stage.controller.heartbeat.measured().max > 0.2)
+        figures.look()
+        late = round(stage.controller.heartbeat.measured().max * 1000)
+        assert f"{late} ms at most" in figures.text()
+        action.trigger()
+        assert not figures.isVisible()
 
     play(host, scene)
 
