@@ -12,8 +12,9 @@ class Made:
     def request(self, request: object) -> Failure:
         return Failure("failed", "no engine at all")
 
-    def close(self) -> None:
+    def close(self) -> bool:
         self.closed += 1
+        return True
 
 
 def test_the_first_engine_is_there_already_and_the_next_are_made_when_asked_for() -> None:
