@@ -26,6 +26,7 @@ from sweeper_gui.engine.messages import (
 from sweeper_gui.ui.actions import Actions
 from sweeper_gui.ui.controller import PLANNING, Controller, EngineDeath, EnginePhase, EngineState
 from sweeper_gui.ui.entry import Entry
+from sweeper_gui.ui.memory import Memory
 from sweeper_gui.ui.options import SweepOptions
 from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, shown
 from sweeper_gui.ui.table import WorkspaceTable
@@ -82,6 +83,16 @@ class MainWindow(QMainWindow):
     def options(self) -> SweepOptions:
         """How the next sweep is to run."""
         return self.bottom.options
+
+    @property
+    def memory(self) -> Memory:
+        """What is to be as it is now the next time."""
+        return Memory(self.look.mode, self.actions_["figures"].isChecked(), self.table.chosen_widths)
+
+    def be_as(self, memory: Memory) -> None:
+        """Is again as it was; the colours are the look's."""
+        self.actions_["figures"].setChecked(memory.figures)
+        self.table.choose_widths(memory.widths)
 
     @property
     def doing(self) -> str:

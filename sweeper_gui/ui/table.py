@@ -1,7 +1,7 @@
 """The table of workspaces: how its cells are painted, and what keys and pointer do in it."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
@@ -311,6 +311,8 @@ class WorkspaceTable(QTableView):
         self._empty_words = ""
         self._anchor: tuple[bytes, int] | None = None
         self._leaving = False
+        self._fitting = False
+        self._chosen_widths: dict[str, int] = {}
         self.setModel(model)
         self.setAccessibleName("Workspaces")
         self._set_up()
@@ -363,10 +365,36 @@ class WorkspaceTable(QTableView):
         header = TableHeader(self._look, self)
         self.setHorizontalHeader(header)
         for number, column in enumerate(COLUMNS):
-            self.setColumnWidth(number, max(column.width, self._needed(column)))
+            self._fit(number, max(column.width, self._needed(column)))
+        header.sectionResized.connect(self._keep_width)
         header.setSectionResizeMode(COLUMN_OF["check"], QHeaderView.ResizeMode.Fixed)
         self.setSortingEnabled(True)
         self.sortByColumn(COLUMN_OF["size"], Qt.SortOrder.DescendingOrder)
+
+    @property
+    def chosen_widths(self) -> dict[str, int]:
+        """The widths in pixels that a person has given to columns, by their keys."""
+        return dict(self._chosen_widths)
+
+    def choose_widths(self, widths: Mapping[str, int]) -> None:
+        """Gives columns these widths again; keys of no column are passed over."""
+        for key, width in widths.items():
+            if key in COLUMN_OF:
+                self.setColumnWidth(COLUMN_OF[key], width)
+
+    def _keep_width(self, number: int, _before: int, width: int) -> None:
+        if not self._fitting:
+            self._chosen_widths[COLUMNS[number].key] = width
+
+    def _fit(self, number: int, width: int) -> None:
+        """Sets a width that nobody has chosen, unless somebody has chosen another."""
+        if COLUMNS[number].key in self._chosen_widths:
+            return
+        self._fitting = True
+        try:
+            self.setColumnWidth(number, width)
+        finally:
+            self._fitting = False
 
     def _needed(self, column: Column) -> int:
         """How wide the column's longest usual text is in this font, in pixels."""
@@ -384,9 +412,9 @@ class WorkspaceTable(QTableView):
         number = COLUMN_OF["workspace"]
         labels = (entry.row.label for entry in self._model.shown_entries[:_SAMPLED_NAMES])
         widest = max((self.fontMetrics().horizontalAdvance(label) for label in labels), default=0)
-        self.setColumnWidth(number, max(self.columnWidth(number), min(_WIDEST_NAME, widest + _PAD + _RIGHT_PAD)))
+        self._fit(number, max(self.columnWidth(number), min(_WIDEST_NAME, widest + _PAD + _RIGHT_PAD)))
         for usual, column in enumerate(COLUMNS):
-            self.setColumnWidth(usual, max(self.columnWidth(usual), self._needed(column)))
+            self._fit(usual, max(self.columnWidth(usual), self._needed(column)))
         self._fill_width()
 
     def _dress_cells(self) -> list[CellDelegate]:
@@ -411,7 +439,7 @@ class WorkspaceTable(QTableView):
         """The reason takes what room is left, and never less than it needs to be read."""
         last = COLUMN_OF["reason"]
         others = sum(self.columnWidth(number) for number in range(len(COLUMNS)) if number != last)
-        self.setColumnWidth(last, max(COLUMNS[last].width, self.viewport().width() - others))
+        self._fit(last, max(COLUMNS[last].width, self.viewport().width() - others))
 
     # --- keys and pointer -------------------------------------------------------------------------------------------
 

@@ -11,12 +11,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from sweeper_gui.settings import Settings
+from sweeper_gui.settings import Settings, state_dir
 from sweeper_gui.ui import app as app_module
 from sweeper_gui.ui.app import ask_settings, load_typed, run
+from sweeper_gui.ui.columns import COLUMN_OF
 from sweeper_gui.ui.main_window import MainWindow
+from sweeper_gui.ui.memory import Memory, recall
 from sweeper_gui.ui.setup_form import SetupForm
 from sweeper_gui.ui.theme import Look
+from tests.support.messages import Messages
 from tests.ui.conftest import SETTINGS, until
 from tests.ui.rows import realistic_rows
 from tests.ui.scripted_host import ScriptedHost
@@ -95,23 +98,67 @@ def test_a_form_that_is_closed_opens_nothing(run: Callable, look: Look, qapp: QA
     run(scene())
 
 
-def test_the_program_runs_from_settings_to_exit_code(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = ScriptedHost(realistic_rows(20))
+@pytest.fixture
+def in_the_window(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[MainWindow], object]], int]:
+    """Runs the program, does something in its window as soon as rows are shown, and closes it; gives the exit code."""
+
+    def run_and(act: Callable[[MainWindow], object]) -> int:
+        host = ScriptedHost(realistic_rows(20))
+        original = app_module.show_volume
+
+        async def close_soon(*arguments: object) -> None:
+            opened = asyncio.ensure_future(original(*arguments))  # type: ignore[arg-type]
+            await until(lambda: window_of(MainWindow, qapp))
+            window = window_of(MainWindow, qapp)
+            assert isinstance(window, MainWindow)
+            await until(window.model.rowCount)
+            act(window)
+            window.close()
+            await opened
+
+        with monkeypatch.context() as patched:
+            patched.setattr(app_module, "show_volume", close_soon)
+            code = run(SETTINGS, None, host.make)
+        assert host.closed
+        return code
+
+    return run_and
+
+
+def test_the_program_runs_from_settings_to_exit_code(in_the_window: Callable[..., int]) -> None:
     shown: list[int] = []
-    original = app_module.show_volume
-
-    async def close_soon(*arguments: object) -> None:
-        opened = asyncio.ensure_future(original(*arguments))  # type: ignore[arg-type]
-        await until(lambda: window_of(MainWindow, qapp))
-        window = window_of(MainWindow, qapp)
-        assert isinstance(window, MainWindow)
-        await until(window.model.rowCount)
-        shown.append(window.model.rowCount())
-        window.close()
-        await opened
-
-    monkeypatch.setattr(app_module, "show_volume", close_soon)
-    assert run(SETTINGS, None, host.make) == 0
+    assert in_the_window(lambda window: shown.append(window.model.rowCount())) == 0
     assert shown == [22]
-    assert host.closed
     assert json.loads(SETTINGS.to_wire())
+    assert not (state_dir() / "window.json").exists()  # nobody has set anything
+
+
+def test_colours_widths_and_figures_are_as_they_were_the_last_time(in_the_window: Callable[..., int]) -> None:
+    def change(window: MainWindow) -> None:
+        window.look.set_mode("dark")
+        window.actions_["figures"].trigger()
+        window.table.setColumnWidth(COLUMN_OF["title"], 333)  # as the mouse does
+
+    seen: list[tuple[str, bool, int, int]] = []
+
+    def look_at(window: MainWindow) -> None:
+        table = window.table
+        widths = table.columnWidth(COLUMN_OF["title"]), table.columnWidth(COLUMN_OF["owner"])
+        seen.append((window.look.mode, window.figures.isVisible(), *widths))
+
+    in_the_window(look_at)
+    in_the_window(change)
+    in_the_window(look_at)
+    (_, _, before, owner), after = seen
+    assert after == ("dark", True, 333, owner)
+    assert before != 333
+
+
+def test_a_broken_memory_is_ignored_and_told_in_the_log(in_the_window: Callable[..., int], messages: Messages) -> None:
+    messages.expect("can't be read and is ignored")
+    state_dir().mkdir(parents=True, mode=0o700)
+    (state_dir() / "window.json").write_text('{"mode": "purple"')
+    assert in_the_window(lambda window: window.actions_["figures"].trigger()) == 0
+    assert recall(state_dir()) == Memory(figures=True)  # written anew
