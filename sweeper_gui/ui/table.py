@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -17,6 +17,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
     QResizeEvent,
+    QStaticText,
 )
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -36,6 +37,10 @@ from sweeper_gui.ui.theme import Look
 from sweeper_gui.ui.workspace_model import WorkspaceModel, contiguous
 
 Index = QModelIndex | QPersistentModelIndex
+#: A text as it is drawn, with its width and height in pixels.
+_LaidOut = tuple[QStaticText, int, int]
+#: So many of them are kept by each delegate; a screen shows some dozens.
+_MOST_LAID_OUT = 2_000
 
 _ROW_HEIGHT = 28
 _ICON = 16
@@ -70,6 +75,8 @@ class CellDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._look = look
         self._colour = colour
+        #: by text and width: to shape a text takes longer than all else in a cell
+        self._laid_out: dict[tuple[str, int], _LaidOut] = {}
 
     @override
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
@@ -99,9 +106,28 @@ class CellDelegate(QStyledItemDelegate):
         """One line of plain text, cut with an ellipsis where it does not fit. `colour` is a name in `Colours`."""
         if not text:
             return
+        drawn = self._laid_out.get((text, area.width()))
+        if drawn is None:
+            drawn = self._lay_out(painter, text, area.width())
+        words, width, height = drawn
+        left = area.right() + 1 - width if alignment & Qt.AlignmentFlag.AlignRight else area.left()
         painter.setPen(self._look.colour(colour))
-        cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
-        painter.drawText(area, int(alignment), cut)
+        painter.drawStaticText(QPointF(left, area.top() + (area.height() - height) // 2), words)
+
+    def _lay_out(self, painter: QPainter, text: str, width: int) -> _LaidOut:
+        if len(self._laid_out) >= _MOST_LAID_OUT:
+            self._laid_out.clear()
+        words = QStaticText(painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, width))
+        words.setTextFormat(Qt.TextFormat.PlainText)
+        words.setPerformanceHint(QStaticText.PerformanceHint.AggressiveCaching)
+        words.prepare(painter.transform(), painter.font())
+        size = words.size()
+        laid_out = self._laid_out[text, width] = (words, round(size.width()), round(size.height()))
+        return laid_out
+
+    def forget_layout(self) -> None:
+        """The font is another one."""
+        self._laid_out.clear()
 
     @override
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
@@ -313,6 +339,7 @@ class WorkspaceTable(QTableView):
         self._leaving = False
         self._fitting = False
         self._chosen_widths: dict[str, int] = {}
+        self._delegates: list[CellDelegate] = []
         self.setModel(model)
         self.setAccessibleName("Workspaces")
         self._set_up()
@@ -568,6 +595,13 @@ class WorkspaceTable(QTableView):
         painter.setPen(QColor(self._look.colours.muted))
         words = QRect(area.left(), middle, area.width(), 60)
         painter.drawText(words, int(Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap), self._empty_words)
+
+    @override
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            for delegate in self._delegates:
+                delegate.forget_layout()
 
     @override
     def viewportEvent(self, event: QEvent) -> bool:

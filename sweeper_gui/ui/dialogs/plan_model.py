@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor, QFont, QIcon
@@ -102,17 +103,24 @@ class PlanModel(QAbstractTableModel):
         self._question = question
         self._look = look
         self._entries = entries_of(plan)
+        self._lines: dict[int, Line] = {}
 
     def show_plan(self, plan: Plan) -> None:
         """Shows another plan."""
         self.beginResetModel()
         self._entries = entries_of(plan)
+        self._lines.clear()
         self.endResetModel()
 
     def line(self, row: int) -> Section | Line:
         """What stands in a row."""
         entry = self._entries[row]
-        return entry if isinstance(entry, Section) else line_of(entry, self._question)
+        if isinstance(entry, Section):
+            return entry
+        line = self._lines.get(row)  # made when it is first looked at: a view asks for each of its cells many times
+        if line is None:
+            line = self._lines[row] = line_of(entry, self._question)
+        return line
 
     @property
     def sections(self) -> list[int]:
@@ -151,11 +159,10 @@ class PlanModel(QAbstractTableModel):
         line = self.line(index.row())
         if isinstance(line, Section):
             return self._section(line, index.column(), role)
-        text = _FIELDS[index.column()](line)
         if role == Qt.ItemDataRole.DisplayRole:
-            return text
+            return _FIELDS[index.column()](line)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return tool_tip(text)
+            return tool_tip(_FIELDS[index.column()](line))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(index.column())
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -193,6 +200,7 @@ class PlanModel(QAbstractTableModel):
         return None
 
 
+@cache
 def _alignment(column: int) -> Qt.AlignmentFlag:
     side = Qt.AlignmentFlag.AlignRight if column in _RIGHT else Qt.AlignmentFlag.AlignLeft
     return side | Qt.AlignmentFlag.AlignVCenter

@@ -38,7 +38,7 @@ class TextModel(QAbstractTableModel):
         super().__init__(parent)
         self._titles = tuple(titles)
         self._look = look
-        self._right = frozenset(right)
+        self._alignments = [_alignment(column in right) for column in range(len(titles))]
         self.rows = list(rows)
 
     def show_rows(self, rows: Sequence[TextRow]) -> None:
@@ -61,7 +61,7 @@ class TextModel(QAbstractTableModel):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
             return self._titles[section]
-        return self._alignment(section) if role == Qt.ItemDataRole.TextAlignmentRole else None
+        return self._alignments[section] if role == Qt.ItemDataRole.TextAlignmentRole else None
 
     @override
     def flags(self, index: Index) -> Qt.ItemFlag:
@@ -79,7 +79,7 @@ class TextModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return tool_tip(row.cells[column])
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(column)
+            return self._alignments[column]
         if column == 0 and row.sign and role == Qt.ItemDataRole.DecorationRole:
             return self._look.icon(row.sign, self._colour_of(row))
         if column == 0 and row.sign and role == Qt.ItemDataRole.ForegroundRole:
@@ -89,9 +89,10 @@ class TextModel(QAbstractTableModel):
     def _colour_of(self, row: TextRow) -> str:
         return str(getattr(self._look.colours, row.colour))
 
-    def _alignment(self, column: int) -> Qt.AlignmentFlag:
-        side = Qt.AlignmentFlag.AlignRight if column in self._right else Qt.AlignmentFlag.AlignLeft
-        return side | Qt.AlignmentFlag.AlignVCenter
+
+def _alignment(right: bool) -> Qt.AlignmentFlag:
+    side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
 
 
 class ElidedOtherwise(QStyledItemDelegate):
