@@ -166,6 +166,23 @@ class Control(Opened):
         return control
 
     @classmethod
+    def open_at(cls, path: bytes, inode: int, group: int | None) -> "Control":
+        """The control directory at a path that somebody else has found, if it is the one with this inode there too.
+
+        Raises `VolumeError` where it is another one or open to changes by others, OSError where it can't be opened.
+        """
+        control = cls(path, os.open(path, _PARENT_FLAGS | os.O_NOFOLLOW), group)
+        try:
+            if os.fstat(control.descriptor).st_ino != inode:
+                words = f"{visible(path)} is not the control directory that is meant"
+                raise VolumeError(words, "mount the same volume at the same place")
+            control._refuse_changeable()
+        except BaseException:
+            control.close()
+            raise
+        return control
+
+    @classmethod
     def open_or_create(cls, volume: Volume, settings: VolumeSettings) -> "Control":
         """The control directory, made where there is none, with its owner and mode checked."""
         place = place_of(volume, settings)

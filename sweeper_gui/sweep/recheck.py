@@ -8,9 +8,9 @@ from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.core.usage import MAX_CHILD_NAMES, Usage
 from sweeper_gui.core.verdict import Doubt, Status, Verdict, judge
 from sweeper_gui.core.workspace import Identity, Kind, Workspace
-from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.listing import with_attributes
 from sweeper_gui.storage.measure import measure_now
+from sweeper_gui.storage.order import Found
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Evidence
 from sweeper_gui.sweep.ground import Facts
@@ -94,7 +94,7 @@ def judge_set_aside(
     snapshot: Snapshot,
     *,
     used_by: str | None,
-    found: Discovery | None = None,
+    found: Found | None = None,
 ) -> Verdict:
     """The verdict over a tree that lies in the trash, on the evidence that its log holds and the discovery, if any.
 
@@ -105,7 +105,7 @@ def judge_set_aside(
     """
     volume = evidence.ground.volume
     workspace = Workspace(name, Kind.DIRECTORY, id=volume.id_of(name), identity=_NOT_JUDGED, used_by=used_by)
-    children = tuple(visible(child.name) for child in found.top.children) if found and found.top else ()
+    children = tuple(map(visible, found.children)) if found else ()
     usage = Usage(
         allocated=intent.allocated,
         apparent=0,

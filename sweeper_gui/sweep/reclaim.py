@@ -16,7 +16,7 @@ from sweeper_gui.core.units import count_text
 from sweeper_gui.core.verdict import Doubt, Status, Verdict
 from sweeper_gui.storage import files
 from sweeper_gui.storage.control import SweepDirectory
-from sweeper_gui.storage.discover import Discovery
+from sweeper_gui.storage.order import Found
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import Untrusted
 from sweeper_gui.sweep.ground import Ground
@@ -259,13 +259,13 @@ class _Reclaim:
             self._end(tree, put_back(self._site, tree, "its session is live again"))
         return None
 
-    def _last_question(self, tree: Tree, found: Discovery) -> str:
+    def _last_question(self, tree: Tree, found: Found) -> str:
         """Right before the first unlink: a session that was undeleted until now is seen by the read that starts now."""
         verdict = self._verdict(tree, self._site.evidence.snapshot_after_now(), found)
         tree.revived = verdict.status is Status.LIVE
         return self._difference(tree, verdict)
 
-    def _verdict(self, tree: Tree, snapshot: Snapshot, found: Discovery | None = None) -> Verdict:
+    def _verdict(self, tree: Tree, snapshot: Snapshot, found: Found | None = None) -> Verdict:
         evidence = self._site.evidence
         used_by = self._site.users.user_of(tree.place, _LOOKED_WITHIN)
         return judge_set_aside(evidence, tree.name, tree.intent, snapshot, used_by=used_by, found=found)

@@ -5,14 +5,16 @@ rename to `removing/` a tree can go back to its place, and does so on any doubt 
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from sweeper_gui.core.outcome import Outcome, Result
 from sweeper_gui.storage import files
-from sweeper_gui.storage.discover import Discovery, discover
-from sweeper_gui.storage.remove import Removal, remove
+from sweeper_gui.storage.order import Carried, Found, Order, carry_out
+from sweeper_gui.storage.remove import Removal
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.clock import since_boot
 from sweeper_gui.sweep.evidence import FRESH, Untrusted
@@ -22,9 +24,10 @@ from sweeper_gui.sweep.tree import Tree, put_back
 from sweeper_gui.sweep.words import words_of
 
 #: Asked right before the first unlink: why a tree must not be removed, or an empty string.
-LastQuestion = Callable[[Tree, Discovery], str]
+LastQuestion = Callable[[Tree, Found], str]
 #: So many trees at most are on their way at a time: what waits in the trash could be in its place still.
 MOST_PENDING = 20
+T = TypeVar("T")
 
 
 class Removals:
@@ -50,47 +53,64 @@ class Removals:
         with self._changed:
             self._pending.add(tree)
         tree.step = "checking"
-        self._guarded(tree, lambda: self._discover(tree))
+        self._guarded(tree, lambda: self._carry_out(tree))
 
-    def _discover(self, tree: Tree) -> None:
-        discover(
+    def _carry_out(self, tree: Tree) -> None:
+        carry_out(
+            self._order(tree),
+            tree.directory,
             self._site.ground.pool,
-            tree.directory.removing if tree.begun else tree.directory.whole,
-            tree.entry,
-            evidence_newest_ns=None if tree.begun else tree.intent.newest_change_ns,
-            evidence_identity=tree.identity,
-            now_ns=int(self._site.evidence.now().host * 1e9),
-            cancel=self._stop,
-            on_done=lambda found: self._guarded(tree, lambda: self._discovered(tree, found)),
-            fullest=tree.fullest,
-        )
-
-    def _discovered(self, tree: Tree, found: Discovery) -> None:
-        if self._stop.is_set():
-            self._leave(tree, f"{self._why_stopped()} before its removal began")
-            return
-        asked = since_boot()
-        doubt = found.reason if not found.ok else self._ask(tree, found)
-        if doubt:
-            self._leave(tree, doubt)
-            return
-        tree.entries = found.entries
-        if not self._announced(tree, found):
-            return
-        tree.step = "removing"
-        if not self._settled(tree) or not self._still_answered(tree, found, asked):
-            return
-        remove(
-            self._site.ground.pool,
-            tree.directory.removing,
-            tree.entry,
-            found,
+            lambda found: bool(self._guarded(tree, lambda: self._may_be_removed(tree, found))),
             cancel=self._stop,
             counters=tree.counters,
-            on_done=lambda result: self._guarded(tree, lambda: self._removed(tree, result)),
+            on_done=lambda carried: self._guarded(tree, lambda: self._carried(tree, carried)),
         )
 
-    def _announced(self, tree: Tree, found: Discovery) -> bool:
+    def _order(self, tree: Tree) -> Order:
+        control, sweep = self._site.control, self._site.ground.settings.sweep
+        return Order(
+            control=control.path,
+            control_inode=os.fstat(control.descriptor).st_ino,
+            control_group=control.group,
+            sweep_id=tree.directory.id,
+            number=tree.number,
+            inode=tree.identity.inode,
+            mtime_ns=tree.identity.mtime_ns,
+            newest_change_ns=tree.intent.newest_change_ns,
+            now_ns=int(self._site.evidence.now().host * 1e9),
+            begun=tree.begun,
+            fullest=tree.fullest,
+            max_in_flight=sweep.max_in_flight,
+            impact=self._site.ground.pool.impact,
+            max_ops_per_second=sweep.max_ops_per_second,
+        )
+
+    def _may_be_removed(self, tree: Tree, found: Found) -> bool:
+        """The last question, and all that must be so before the first unlink; False where the tree has ended so."""
+        if self._stop.is_set():
+            self._leave(tree, f"{self._why_stopped()} before its removal began")
+            return False
+        asked = since_boot()
+        doubt = self._ask(tree, found)
+        if doubt:
+            self._leave(tree, doubt)
+            return False
+        tree.entries = found.entries
+        if not self._announced(tree, found):
+            return False
+        tree.step = "removing"
+        return self._settled(tree) and self._still_answered(tree, found, asked)
+
+    def _carried(self, tree: Tree, carried: Carried) -> None:
+        if carried.removal is not None:
+            self._removed(tree, carried.removal)
+        elif carried.failure:
+            self._fail(tree, carried.failure)
+        elif carried.doubt:
+            stopped = f"{self._why_stopped()} before its removal began" if self._stop.is_set() else ""
+            self._leave(tree, stopped or carried.doubt)
+
+    def _announced(self, tree: Tree, found: Found) -> bool:
         """Writes the removal down and renames the tree to `removing/`, unless it lies there already.
 
         False where that failed: the tree has ended.
@@ -128,7 +148,7 @@ class Removals:
             return False
         return True
 
-    def _still_answered(self, tree: Tree, found: Discovery, asked: float) -> bool:
+    def _still_answered(self, tree: Tree, found: Found, asked: float) -> bool:
         """Whether the answers still hold, where a volume that hung made them old; False where not: the tree has ended.
 
         `asked` is in seconds since boot.
@@ -151,7 +171,7 @@ class Removals:
         tree.step = "checking"
         return True
 
-    def _ask(self, tree: Tree, found: Discovery) -> str:
+    def _ask(self, tree: Tree, found: Found) -> str:
         if self.problem:
             return self.problem
         try:
@@ -196,22 +216,19 @@ class Removals:
         self.problem = self.problem or self._site.lock_lost
         return f"stopped ({self._site.lock_lost})"
 
-    def _guarded(self, tree: Tree, step: Callable[[], None]) -> None:
-        """Runs a step; whatever goes wrong in it ends the tree with a reason, where it lies, and nothing else."""
+    def _guarded(self, tree: Tree, step: Callable[[], T]) -> T | None:
+        """What a step returns; whatever goes wrong ends the tree with a reason, where it lies, and nothing else."""
         try:
-            step()
+            return step()
         except Exception as error:  # noqa: BLE001 (it ends this tree, in words, and no other)
             if isinstance(error, VolumeError):
                 self.problem = self.problem or str(error)
-            words = words_of(error)
-            counters = tree.counters
-            self._end(
-                tree,
-                Outcome(
-                    tree.name, Result.FAILED, f"stays in the trash: {words}", counters.entries, counters.bytes, 1,
-                    (words,),
-                ),
-            )  # fmt: skip
+            self._fail(tree, words_of(error))
+            return None
+
+    def _fail(self, tree: Tree, words: str) -> None:
+        counters, reason = tree.counters, f"stays in the trash: {words}"
+        self._end(tree, Outcome(tree.name, Result.FAILED, reason, counters.entries, counters.bytes, 1, (words,)))
 
     def _end(self, tree: Tree, outcome: Outcome, modes: tuple[str, ...] = ()) -> None:
         try:

@@ -13,7 +13,7 @@ from sweeper_gui.core.policy import Treatment
 from sweeper_gui.core.snapshot import Snapshot
 from sweeper_gui.core.units import size_text
 from sweeper_gui.storage import files
-from sweeper_gui.storage.discover import Discovery
+from sweeper_gui.storage.order import Found
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep.evidence import FRESH, Evidence, Untrusted
 from sweeper_gui.sweep.ground import Facts, Ground
@@ -336,11 +336,11 @@ class _Sweep:
 
     # --- remove -----------------------------------------------------------------------------------------------------
 
-    def _last_question(self, tree: Tree, found: Discovery) -> str:
+    def _last_question(self, tree: Tree, found: Found) -> str:
         """Right before the first unlink: a session that was undeleted until now is seen by the read that starts now."""
         return self._doubt(tree, self._evidence.snapshot_after_now(), looked_within=_LOOKED_WITHIN, found=found)
 
-    def _doubt(self, tree: Tree, snapshot: Snapshot, *, looked_within: float, found: Discovery | None = None) -> str:
+    def _doubt(self, tree: Tree, snapshot: Snapshot, *, looked_within: float, found: Found | None = None) -> str:
         used_by = self._site.users.user_of(tree.place, looked_within)
         verdict = judge_set_aside(self._evidence, tree.name, tree.intent, snapshot, used_by=used_by, found=found)
         return difference(tree.shown, verdict)

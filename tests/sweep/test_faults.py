@@ -15,7 +15,7 @@ import pytest
 
 from sweeper_gui.core.outcome import Ending, Outcome, Report
 from sweeper_gui.storage import discover as discover_module
-from sweeper_gui.storage import files
+from sweeper_gui.storage import files, order
 from sweeper_gui.storage import lock as lock_module
 from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.volume import Volume, VolumeError
@@ -126,7 +126,7 @@ def test_sizes_that_no_volume_has_are_told_as_far_as_a_log_and_a_message_can(
 
     discover_truly = discover_module.discover
     plan = filled.plan(cap=10)
-    monkeypatch.setattr(removal, "discover", discover)
+    monkeypatch.setattr(order, "discover", discover)
     report = filled.sweep(plan)
     assert set(results(report).values()) == {"removed"}
     assert report.ending is Ending.DONE
@@ -214,7 +214,7 @@ def test_exception_where_a_removal_is_ended_lets_the_run_come_to_its_end(
 ) -> None:
     messages.expect("a job failed")
     plan = filled.plan(cap=10)
-    monkeypatch.setattr(removal, "remove", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr(order, "remove", lambda *_, **__: 1 // 0)
     monkeypatch.setattr(Site, "told", lambda *_: 1 // 0)
     filled.sweep(plan)
     filled.pool._failures.clear()
