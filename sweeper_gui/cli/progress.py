@@ -14,7 +14,7 @@ from sweeper_gui.engine.messages import ScanProgress, SweepProgress, Update
 #: Seconds between two plain lines.
 PLAIN_INTERVAL = 5.0
 #: From how many seconds on a volume that completes nothing is worth a word.
-STALLED = 5.0
+STALLED = 4.0
 
 
 class State(msgspec.Struct, frozen=True):
@@ -89,14 +89,15 @@ class PlainProgress:
         """A job starts."""
         self._latest = _Latest()
         self._last = self._clock()
-        self._told = False
+        self._told = (False, False)
 
     def show(self, update: Update, cancelling: bool) -> None:
-        """Writes a line where it is time, and at once for a cancellation."""
+        """Writes a line where it is time, and at once for a cancellation and for a volume that no longer answers."""
         state = self._latest.state(update, cancelling)
         due = self._clock() - self._last >= self._interval
-        if due or (cancelling and not self._told):
-            self._told = cancelling
+        to_tell = (cancelling, update.stalled >= STALLED)
+        if due or any(now and not before for now, before in zip(to_tell, self._told, strict=True)):
+            self._told = to_tell
             self._last = self._clock()
             self._write(state.text)
 

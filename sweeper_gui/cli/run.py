@@ -32,7 +32,7 @@ from sweeper_gui.engine.messages import (
 #: Also how late a signal may be noticed.
 _POLLS = (0.01, 0.1)
 #: For how many seconds a volume may not answer a cancelled job before the command leaves it behind.
-PATIENCE = 5.0
+PATIENCE = 4.0
 #: What holds the volume's lock while it runs.
 _LOCKING = (Sweep, Restore, Purge, Resume, Bind)
 

@@ -306,12 +306,25 @@ def _way_out(holder: Holder | None) -> str:
     if holder is None:
         return "look on every host that mounts the volume for a running sweep, and wait until it has ended"
     where = visible(f"process {holder.pid} on {holder.host}")
+    if _was_killed(holder):
+        return f"{where} has been killed and is stuck in the volume: the lock is free as soon as that answers"
     if time.time() - holder.renewed < SILENT_AFTER:
         return f"wait until it has ended, or stop it: a SIGTERM to {where} cancels it at its next entry"
     return (
         f"it has been silent since then, as one is whose volume hangs or whose host has gone; look at {where}: even "
         "SIGKILL ends it only once its volume answers, and then the lock is free by itself"
     )
+
+
+def _was_killed(holder: Holder) -> bool:
+    """Whether it is a process of this host that has ended but for a thread that the volume keeps."""
+    if not holder.home or holder.home != _home():
+        return False
+    try:
+        state = Path(f"/proc/{holder.pid:d}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return state.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _written_by(holder: Holder | None) -> str:

@@ -66,7 +66,7 @@ REMOTE_POLL = 1.0
 
 #: Seconds without an answer, or without a sign from the volume, after which the window says so.
 SILENT_AFTER = 3.0
-STALLED_AFTER = 5.0
+STALLED_AFTER = 4.0
 
 #: An engine that dies again within so many seconds of its start is not started again by itself.
 _SHORT_LIFE = 10.0

@@ -363,7 +363,8 @@ class MainWindow(QMainWindow):
         notice = Notice(
             "warning",
             f"The volume has not responded for {seconds} s",
-            "Sweeper waits; the window stays usable. If it lasts, look at the network and the file server.",
+            f"The engine (process {self.controller.engine.pid}) waits for it; the window stays usable, and what runs "
+            "can be stopped. If it lasts, look at the network and the file server.",
             lasting=True,
         )
         self._say_if("stalled", str(seconds) if seconds else "", notice)

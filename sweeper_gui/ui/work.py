@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from PySide6.QtCore import QPoint
@@ -482,8 +484,7 @@ class Work:
         self._prompts.dismiss()
         self._window.setEnabled(False)
         if not await self._controller.close():
-            pid = self._controller.engine.pid
-            _log.warning("the engine (process %s) is stuck in the volume and may hold the lock until that answers", pid)
+            _tell_stuck(self._controller.engine.pid)
         await self._tasks.cancel()
         self._window.closed.set()
         self._window.close()
@@ -514,6 +515,14 @@ class Work:
             lasting=True,
         )
         self._window.banners.say("quitting", notice)
+
+
+def _tell_stuck(pid: int | None) -> None:
+    """Tells of an engine that is left behind, on the terminal too: the window is gone by then."""
+    words = f"the engine (process {pid}) is stuck in the volume and may hold the lock until that answers"
+    _log.warning(words)
+    with suppress(OSError):  # nobody may be there to read it
+        sys.stderr.write(f"sweeper: {words}; it has been killed, and ends by itself then\n")
 
 
 def _failed(task: asyncio.Future[None]) -> bool:
