@@ -63,7 +63,7 @@ class Removals:
             lambda found: bool(self._guarded(tree, lambda: self._may_be_removed(tree, found))),
             cancel=self._stop,
             counters=tree.counters,
-            on_done=lambda carried: self._guarded(tree, lambda: self._carried(tree, carried)),
+            on_done=lambda carried: self._carried(tree, carried),
         )
 
     def _order(self, tree: Tree) -> Order:
@@ -102,13 +102,14 @@ class Removals:
         return self._settled(tree) and self._still_answered(tree, found, asked)
 
     def _carried(self, tree: Tree, carried: Carried) -> None:
-        if carried.removal is not None:
-            self._removed(tree, carried.removal)
+        removal, doubt = carried.removal, carried.doubt
+        if removal is not None:
+            self._guarded(tree, lambda: self._removed(tree, removal))
         elif carried.failure:
             self._fail(tree, carried.failure)
-        elif carried.doubt:
+        elif doubt:
             stopped = f"{self._why_stopped()} before its removal began" if self._stop.is_set() else ""
-            self._leave(tree, stopped or carried.doubt)
+            self._guarded(tree, lambda: self._leave(tree, stopped or doubt))
 
     def _announced(self, tree: Tree, found: Found) -> bool:
         """Writes the removal down and renames the tree to `removing/`, unless it lies there already.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sweeper_gui.core.outcome import TrashState
+from sweeper_gui.storage import order
 from sweeper_gui.storage.control import Control
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.remove import Removal, RemovalOutcome
@@ -42,7 +43,7 @@ class Dead:
         with patch.context() as patched:
             patched.setattr(sweeper._Sweep, "_put_back_rest", lambda *_: None)
             if begun:
-                patched.setattr(removal, "remove", lambda *_, on_done, **__: on_done(_CUT_OFF))
+                patched.setattr(order, "remove", lambda *_, on_done, **__: on_done(_CUT_OFF))
             else:
                 patched.setattr(removal.Removals, "start", self._die)
             with contextlib.suppress(PowerCut):

@@ -15,7 +15,7 @@ import pytest
 
 from sweeper_gui.core.outcome import Ending, Report, TrashItem
 from sweeper_gui.core.snapshot import Snapshot
-from sweeper_gui.storage import files
+from sweeper_gui.storage import files, order
 from sweeper_gui.storage.remove import Removal, RemovalOutcome
 from sweeper_gui.storage.volume import VolumeError
 from sweeper_gui.sweep import evidence as evidence_module
@@ -253,7 +253,7 @@ def test_resume_leaves_conflicts_to_a_person(filled: Rig, monkeypatch: pytest.Mo
 def test_live_one_whose_removal_had_begun_is_never_put_back(filled: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = filled.plan("gone-0")
     with monkeypatch.context() as patch:
-        patch.setattr(removal, "remove", lambda *_, **keywords: keywords["on_done"](_CUT_OFF))
+        patch.setattr(order, "remove", lambda *_, **keywords: keywords["on_done"](_CUT_OFF))
         assert results(filled.sweep(plan)) == {"gone-0": "partly-removed"}
     filled.volume.revive_session("gone-0")
     assert results(filled.resume()) == {"gone-0": "conflict"}
@@ -313,7 +313,7 @@ def test_resume_tells_of_what_it_can_t_finish(filled: Rig, monkeypatch: pytest.M
     report = filled.sweep(filled.plan("gone-0", set_aside=True))
     assert results(filled.resume({(report.sweep_id, 0)})) == {"gone-0": "skipped"}
     with monkeypatch.context() as patch:
-        patch.setattr(removal, "remove", lambda *_, on_done, **__: on_done(_CUT_OFF))
+        patch.setattr(order, "remove", lambda *_, on_done, **__: on_done(_CUT_OFF))
         half = filled.sweep(filled.plan("gone-1"))
     assert results(half) == {"gone-1": "partly-removed"}
     (filled.control_dir / "sweeps" / half.sweep_id / "log.jsonl").unlink()
@@ -344,7 +344,7 @@ def test_what_is_half_removed_and_became_doubtful_is_purged_by_name(
 ) -> None:
     plan = filled.plan("gone-0")
     with monkeypatch.context() as patch:
-        patch.setattr(removal, "remove", lambda *_, **keywords: keywords["on_done"](_CUT_OFF))
+        patch.setattr(order, "remove", lambda *_, **keywords: keywords["on_done"](_CUT_OFF))
         filled.sweep(plan)
     filled.volume.forget_session("gone-0")
     assert results(filled.resume()) == {"gone-0": "partly-removed"} or results(filled.resume()) == {"gone-0": "skipped"}

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from sweeper_gui.core.outcome import Ending
 from sweeper_gui.core.plan import Order, Plan
 from sweeper_gui.core.policy import Policy
+from sweeper_gui.storage import order
 from sweeper_gui.storage.discover import discover
 from sweeper_gui.storage.lock import LockHeld
 from sweeper_gui.storage.queue import WorkPool
 from sweeper_gui.storage.volume import VolumeError
-from sweeper_gui.sweep import removal
 from sweeper_gui.sweep.evidence import Untrusted
 from sweeper_gui.sweep.site import open_site
 from tests.support.removals import fill
@@ -64,7 +64,7 @@ def test_what_the_scan_found_orders_the_removal(rig: Rig, monkeypatch: pytest.Mo
         told[f"gone-{name.decode()}"] = fullest
         discover(pool, parent, name, fullest=fullest, **rest)
 
-    monkeypatch.setattr(removal, "discover", noted)
+    monkeypatch.setattr(order, "discover", noted)
     report = rig.sweep(rig.plan("gone-0", "gone-1", "gone-2"))
     assert set(results(report).values()) == {"removed"}
     assert told == {"gone-0": 5, "gone-1": 60, "gone-2": 20}
