@@ -252,7 +252,7 @@ class _Work:
         return Scan(ground, self._book, reserved=self._reserved, on_judged=self._tell_registry)
 
     def _tell_volume(self, ground: Ground) -> None:
-        with self._pool.operation():
+        with ground.operation():
             self._volume.tell(volume_state(ground, self._problems, self._clock_skew))
 
     def _tell_registry(self) -> None:

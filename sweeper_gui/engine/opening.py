@@ -18,7 +18,7 @@ CHECK = "check the mount and the permissions"
 
 def open_ground(settings: Settings, pool: WorkPool, cancel: Event) -> Ground:
     """The open volume. Raises `VolumeError`, and nothing else, where that is impossible."""
-    with blaming(settings.volume.root), pool.operation():
+    with blaming(settings.volume.root), pool.operation(cancel=cancel):
         return Ground(settings, pool, cancel)
 
 

@@ -112,7 +112,7 @@ class Scan:
         names: list[bytes] = []
         pool = self._ground.pool
         try:
-            with pool.operation():
+            with self._ground.operation():
                 for batch in list_workspaces(self._ground.volume, self._cancel):
                     pool.beat()
                     self._book.list(batch.workspaces, self._ground.now())
@@ -136,7 +136,7 @@ class Scan:
     def _ids_in_trash(self) -> frozenset[str]:
         """None where we may not look: an ordinary user can list what root has swept. The warning says so."""
         try:
-            with self._ground.pool.operation():
+            with self._ground.operation():
                 return ids_in_trash(self._ground)
         except (VolumeError, OSError) as error:
             self.problems.append(told(f"what is set aside can't be seen: {words_of(error)}"))
@@ -165,7 +165,7 @@ class Scan:
 
     def _look_at(self, row: Row) -> None:
         try:
-            with self._ground.pool.operation():
+            with self._ground.operation():
                 seen = with_attributes(self._ground.volume, row.workspace)
         except FileNotFoundError:
             self._book.remove([row.name])

@@ -282,10 +282,18 @@ class WorkPool:
         gauge.cancel = cancel
         return gauge
 
-    def operation(self, kind: Kind = Kind.OTHER) -> _Operation:
-        """``with pool.operation(): …`` around one operation on the volume, in any thread."""
-        gauge = getattr(self._own, "gauge", None)
-        return _Operation(gauge, kind) if gauge is not None else _Guest(Gauge(self), kind)
+    def operation(self, kind: Kind = Kind.OTHER, cancel: threading.Event | None = None) -> _Operation:
+        """``with pool.operation(): …`` around one operation on the volume, in any thread.
+
+        Once `cancel` is set it waits for no turn: what brings a run to its end is not held back.
+        """
+        gauge: Gauge | None = getattr(self._own, "gauge", None)
+        if gauge is not None:
+            gauge.cancel = gauge.cancel or cancel
+            return _Operation(gauge, kind)
+        guest = Gauge(self)
+        guest.cancel = cancel
+        return _Guest(guest, kind)
 
     def beat(self) -> None:
         """Says that the volume has answered, in a thread that does not measure its operations."""
@@ -416,11 +424,17 @@ class WorkPool:
             gauge.begin()
 
     def _wait_for_turn(self, gauge: Gauge) -> None:
+        if self._leaving(gauge):
+            return
         with self._lock:
             turn = max(self._next_turn, monotonic())
             self._next_turn = turn + self._interval
         busy, gauge.busy = gauge.busy, False
-        while (left := turn - monotonic()) > 0 and not self._leaving(gauge):
+        while (left := turn - monotonic()) > 0:
+            if self._leaving(gauge):
+                with self._lock:  # those that stay must not wait for the turns of those that go
+                    self._next_turn -= self._interval
+                break
             sleep(min(left, _LOOK_EVERY))
         gauge.stamp = monotonic()
         gauge.busy = busy

@@ -52,7 +52,7 @@ class Evidence:
         """
         if self._control is None:
             return None
-        with self.ground.pool.operation():
+        with self.ground.operation():
             asked = since_boot()
             probe = self._control.probe()
         self.clock.saw(probe.clock, asked)

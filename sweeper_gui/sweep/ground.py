@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Event
 
@@ -68,6 +69,10 @@ class Ground:
         """Gives the volume's descriptor back."""
         self.volume.close()
 
+    def operation(self) -> AbstractContextManager[None]:
+        """Around one operation on the volume, in any thread; after a cancel it waits for no turn."""
+        return self.pool.operation(cancel=self.cancel)
+
     @property
     def policy(self) -> Policy:
         """The rules, with the user's pins."""
@@ -94,7 +99,7 @@ class Ground:
     def directory_ids(self) -> frozenset[str]:
         """The ids of the directories on the volume now, and of those in its trash, names only."""
         ids: set[str] = set()
-        with self.pool.operation():
+        with self.operation():
             for batch in list_workspaces(self.volume, self.cancel):
                 self.pool.beat()
                 ids |= {workspace.id for workspace in batch.workspaces if workspace.id is not None}

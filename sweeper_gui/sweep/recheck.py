@@ -59,7 +59,7 @@ def recheck(evidence: Evidence, candidate: Candidate, snapshot: Snapshot, facts:
     """Why a candidate, in its place, is no longer what was shown: directory, state and verdict; '' if it is."""
     volume = evidence.ground.volume
     try:
-        with evidence.ground.pool.operation():
+        with evidence.ground.operation():
             seen = with_attributes(volume, candidate.workspace, fresh=True)
     except (OSError, VolumeError) as error:
         return words_of(error)

@@ -282,7 +282,7 @@ class _Reclaim:
         self._site.about_to_change()
         self._site.write(mine)
         whole, entry = self._site.sweep.whole, str(mine.number).encode()
-        with self._ground.pool.operation():
+        with self._ground.operation():
             files.move(tree.entry, tree.directory.whole, entry, whole, tree.identity.inode)
         now = time.time()
         read_at = self._site.evidence.fresh_snapshot().started_at

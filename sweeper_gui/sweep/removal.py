@@ -122,7 +122,7 @@ class Removals:
                 Removing(time.time(), tree.number, Name.of(tree.name), found.entries, tree.source(self._site))
             )
             if not tree.begun:
-                with self._site.ground.pool.operation():
+                with self._site.ground.operation():
                     files.move(tree.entry, tree.directory.whole, tree.entry, tree.directory.removing, inode)
         except (OSError, VolumeError) as error:
             if isinstance(error, VolumeError):
@@ -138,7 +138,7 @@ class Removals:
         ones are looked for. One that was begun before may have died in between.
         """
         try:
-            with self._site.ground.pool.operation():
+            with self._site.ground.operation():
                 for directory in (tree.directory.removing, tree.directory.whole):
                     files.settle(directory)
                 with contextlib.suppress(FileNotFoundError), self._site.ground.volume.parent_of(tree.name) as parent:
@@ -163,7 +163,7 @@ class Removals:
         """Moves a tree of which nothing has been removed from `removing/` to `whole/`; False where it ended there."""
         try:
             self._site.check_lock()
-            with self._site.ground.pool.operation():
+            with self._site.ground.operation():
                 files.move(tree.entry, tree.directory.removing, tree.entry, tree.directory.whole, tree.identity.inode)
         except (OSError, VolumeError) as error:
             reason = f"{doubt}; nothing of it has been removed, and it could not be moved back: {words_of(error)}"

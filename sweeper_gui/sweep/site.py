@@ -61,14 +61,14 @@ class Site:
         Raises `VolumeError`, also where the volume's clock has been set meanwhile.
         """
         self.check_lock()
-        with self.ground.pool.operation():
+        with self.ground.operation():
             self.ground.volume.check_unchanged()
 
     def check_lock(self) -> None:
         """The lock is ours, in the control directory that others find too. Raises `VolumeError`."""
         if self.lock_lost:
             raise LockLost(self.lock_lost, "resume when the volume is well again")
-        with self.ground.pool.operation():
+        with self.ground.operation():
             asked = since_boot()
             try:
                 self._lock.renew()
@@ -87,7 +87,7 @@ class Site:
     def write(self, *records: Record) -> None:
         """Announces steps; raises `VolumeError` where that is impossible, and then they must not be done."""
         try:
-            with self.ground.pool.operation():
+            with self.ground.operation():
                 self._log.write(*records)
         except LogError as error:
             raise VolumeError(str(error), "check the volume's control directory") from error
@@ -103,7 +103,7 @@ class Site:
     def _try_to_write(self, record: Record) -> None:
         """Writes down what has happened already. Where that fails, the report tells that the log is not complete."""
         try:
-            with self.ground.pool.operation():
+            with self.ground.operation():
                 self._log.write(record)
         except LogError as error:
             self._log_problem = self._log_problem or str(error)
@@ -187,10 +187,10 @@ def _prepared(
         if ground.volume.mount.read_only:
             raise VolumeError(f"{ground.volume.shown} is mounted read-only", "mount it read-write")
         on_volume = listed_ids(ground)
-        with ground.pool.operation():
+        with ground.operation():
             control = stack.enter_context(Control.open_or_create(ground.volume, ground.settings.volume))
         who = myself()
-        with ground.pool.operation():
+        with ground.operation():
             lock = stack.enter_context(Lock(control, ground.volume, str(who), who.host, kind))
             probe = control.probe()
             control.claim(ground.volume, f"{who}@{who.host}")

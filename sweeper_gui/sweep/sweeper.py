@@ -266,7 +266,7 @@ class _Sweep:
 
     def _rename(self, tree: Tree) -> None:
         whole, inode = self._site.sweep.whole, tree.identity.inode
-        with self._ground.pool.operation(), self._ground.volume.parent_of(tree.name) as parent:
+        with self._ground.operation(), self._ground.volume.parent_of(tree.name) as parent:
             try:
                 files.move(tree.basename, parent, tree.entry, whole, inode)
             except PermissionError:

@@ -119,7 +119,7 @@ def put_back(site: Site, tree: Tree, reason: str) -> Outcome:
     except VolumeError:
         reason += " (the log could not be written)"
     try:
-        with site.ground.pool.operation(), site.ground.volume.parent_of(tree.name) as parent:
+        with site.ground.operation(), site.ground.volume.parent_of(tree.name) as parent:
             files.move(tree.entry, tree.directory.whole, tree.basename, parent, tree.identity.inode)
             note = _old_mode(tree, parent)
     except files.NameTaken:

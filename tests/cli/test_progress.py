@@ -40,7 +40,7 @@ def test_one_is_told_as_one() -> None:
 
 
 def test_a_volume_that_does_not_respond_is_said_first() -> None:
-    assert describe(SCAN, None, 4.9, cancelling=False).text.startswith("measuring")
+    assert describe(SCAN, None, 3.9, cancelling=False).text.startswith("measuring")
     assert describe(SCAN, None, 7.0, cancelling=False).text.startswith("volume not responding for 7 s; measuring")
     assert describe(SCAN, None, 7.0, cancelling=True).text.startswith("cancelling; volume not responding")
 
@@ -56,7 +56,7 @@ def test_plain_lines_are_few_and_none_for_what_is_quick() -> None:
     progress.end()
     assert len(lines) == 2
     progress.begin()
-    now[0] += 4.9
+    now[0] += 3.9
     progress.show(Update(), cancelling=False)
     assert len(lines) == 2
 

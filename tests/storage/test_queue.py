@@ -414,6 +414,30 @@ def test_the_rate_of_operations_has_a_ceiling() -> None:
         WorkPool(max_ops_per_second=0)
 
 
+def test_what_brings_a_cancelled_run_to_its_end_waits_for_no_turn() -> None:
+    """Nor does anybody wait for the turn of what has gone: at one operation an hour this would never end."""
+    pool = WorkPool(8, max_ops_per_second=1 / 3_600)
+    cancel, ended = threading.Event(), threading.Event()
+
+    def job() -> None:
+        gauge = pool.gauge(cancel)
+        for _ in range(3):
+            gauge.done(Kind.CHANGE)
+        ended.set()
+
+    pool.submit(job)
+    while pool._next_turn < time.monotonic() + 3_600:  # it has had its first turn, and waits for the second
+        time.sleep(0.001)
+    cancel.set()
+    assert ended.wait(PATIENCE)
+    assert pool._next_turn < time.monotonic() + 3_600
+    for _ in range(100):
+        with pool.operation(cancel=cancel):
+            pass
+    pool.close()
+    assert pool.operations == 103
+
+
 def test_closing_runs_the_queue_dry(single: WorkPool, blocker: Blocker) -> None:
     ran: list[int] = []
     single.submit(blocker)

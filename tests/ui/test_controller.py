@@ -190,12 +190,12 @@ def test_a_silent_engine_is_noticed_and_can_be_given_up(direct: Direct, monkeypa
     direct(scene)
 
 
-def test_a_volume_that_does_not_respond_is_told_from_five_seconds_on(direct: Direct) -> None:
+def test_a_volume_that_does_not_respond_is_told_from_four_seconds_on(direct: Direct) -> None:
     told: list[int] = []
 
     async def scene(controller: Controller, host: ScriptedHost) -> None:
         controller.stalled_changed.connect(told.append)
-        for seconds in (1.0, 4.9, 5.2, 5.9, 6.4, 0.0):
+        for seconds in (1.0, 3.9, 4.2, 4.9, 5.4, 0.0):
             host.stalled = seconds
             seen = len(host.asked(Poll)) + 2  # the one under way may have been asked before
             while len(host.asked(Poll)) < seen:
@@ -203,7 +203,7 @@ def test_a_volume_that_does_not_respond_is_told_from_five_seconds_on(direct: Dir
                 await asyncio.sleep(0.001)
 
     direct(scene)
-    assert told == [5, 6, 0]
+    assert told == [4, 5, 0]
 
 
 def test_a_mistake_in_showing_an_update_does_not_end_the_listening(
