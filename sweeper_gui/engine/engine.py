@@ -472,7 +472,7 @@ class _Work:
                 if job.cancel.is_set():
                     return m.Failure("cancelled", "cancelled before anything was changed")
                 report = run(ground, progress)
-                if report.sweep_id:
+                if report.sweep_id and not job.cancel.is_set():  # who has cancelled waits for the end alone
                     self._clock_skew = clock_skew_of(ground, report.sweep_id)
                 return m.Swept(report)
             finally:  # what was done before it failed is told too

@@ -4,6 +4,7 @@
 would. A pipe that closes is a cancel.
 """
 
+import contextlib
 import os
 import pickle
 import queue
@@ -41,7 +42,8 @@ class Worker:
             heard = msgspec.msgpack.decode(frame, type=Found | _Told)
             if isinstance(heard, _Told):
                 return heard.carried
-            _write(self._orders, msgspec.msgpack.encode(ask(heard)))
+            with contextlib.suppress(BrokenPipeError):  # it may have died meanwhile: that is heard next
+                _write(self._orders, msgspec.msgpack.encode(ask(heard)))
         return None
 
     def cut_off(self) -> None:
@@ -55,7 +57,8 @@ class Worker:
         self.process.kill()
         self.process.wait()
         for stream in (self._orders, self._answers):
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):  # what was still to be written to one that has died
+                stream.close()
 
 
 class _Told(msgspec.Struct, frozen=True, tag=True):
