@@ -13,7 +13,7 @@ from sweeper_gui.cli import commands
 from sweeper_gui.cli.codes import Code, Refusal
 from sweeper_gui.cli.demo import show_demo
 from sweeper_gui.cli.invocation import Invocation
-from sweeper_gui.cli.options import Json, Ticket, Yes, duration, moment, size, with_common_options
+from sweeper_gui.cli.options import Json, Ticket, WithNames, Yes, duration, moment, size, with_common_options
 from sweeper_gui.cli.output import Output
 from sweeper_gui.cli.signals import Interrupted, Signals
 from sweeper_gui.cli.window import open_window
@@ -100,7 +100,7 @@ RemoveDoubtful = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=WithNames)
 @with_common_options
 def sweep(
     run: Invocation,
@@ -159,7 +159,7 @@ def sweep(
     return commands.sweep(run, options)
 
 
-@app.command()
+@app.command(cls=WithNames)
 @with_common_options
 def plan(
     run: Invocation,
@@ -201,7 +201,7 @@ def trash(run: Invocation, as_json: Json = False) -> Code:
     return commands.trash(run, as_json)
 
 
-@app.command()
+@app.command(cls=WithNames)
 @with_common_options
 def restore(
     run: Invocation,
@@ -213,7 +213,7 @@ def restore(
     return commands.restore(run, names, ticket, as_json)
 
 
-@app.command()
+@app.command(cls=WithNames)
 @with_common_options
 def purge(
     run: Invocation,
@@ -244,7 +244,7 @@ def resume(run: Invocation, yes: Yes = False, ticket: Ticket = "", as_json: Json
     return commands.resume(run, yes, ticket, as_json)
 
 
-@app.command()
+@app.command(cls=WithNames)
 @with_common_options
 def history(
     run: Invocation,
@@ -286,8 +286,8 @@ def bind(run: Invocation) -> Code:
 def doctor(run: Invocation, as_json: Json = False) -> Code:
     """Check the whole set-up, and say what to mend.
 
-    Settings, volume, mount, permissions, registry, and how the two match. Exits with 0 where nothing is an error, 2
-    where the settings can't be used, else 3.
+    Settings, volume, mount, permissions, registry, how the two match, and how late an event loop is on this host
+    meanwhile. Exits with 0 where nothing is an error, 2 where the settings can't be used, else 3.
     """
     return commands.doctor(run, as_json)
 

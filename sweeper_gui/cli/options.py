@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+from typing_extensions import override
 
 from sweeper_gui.cli.invocation import Common, Invocation
 from sweeper_gui.core.units import parse_duration, parse_size
@@ -27,6 +29,17 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. Needed where there
 Ticket = Annotated[
     str, typer.Option("--ticket", metavar="TEXT", help="The ticket that this is done for; kept in the log.")
 ]
+
+_LISTED = " <list[str]>"
+
+
+class WithNames(TyperCommand):
+    """A command that takes names: its help says so with 'NAME...', and not with Python's word for a list."""
+
+    @override
+    def get_help(self, ctx: Any) -> str:
+        return str(super().get_help(ctx)).replace(_LISTED, "...".ljust(len(_LISTED)))
+
 
 _COMMON = {
     "root": Root,

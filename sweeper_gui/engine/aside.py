@@ -1,8 +1,9 @@
 """Running something beside the caller."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,3 +25,14 @@ def aside(function: Callable[[], T]) -> "Future[T]":
 
     threading.Thread(target=run, name=f"aside-{getattr(function, '__name__', 'work')}", daemon=True).start()
     return future
+
+
+@contextmanager
+def beside(function: Callable[[], object]) -> Iterator[None]:
+    """Runs a function beside the block, and ends with both. What the block raises comes first."""
+    other = aside(function)
+    try:
+        yield
+    finally:
+        wait([other])  # what it works with may be closed afterwards
+    other.result()

@@ -16,6 +16,7 @@ from sweeper_gui.core.names import visible
 from sweeper_gui.core.outcome import Report
 from sweeper_gui.core.proposal import check, plan_file, within
 from sweeper_gui.engine import messages as m
+from sweeper_gui.engine.aside import beside
 from sweeper_gui.engine.book import Book
 from sweeper_gui.engine.diagnose import diagnose
 from sweeper_gui.engine.jobs import Job, Jobs, failure_of, told
@@ -235,10 +236,10 @@ class _Work:
 
     def _start_scan(self, request: m.Scan) -> m.Reply:
         def work(ground: Ground, job: Job) -> object:
-            self._tell_volume(ground)
             scan = self._scan = self._new_scan(ground)
             try:
-                scan.run(sizes=request.measure, only_new=request.only_new)
+                with beside(lambda: self._tell_volume(ground)):  # the first rows do not wait for what is in the trash
+                    scan.run(sizes=request.measure, only_new=request.only_new)
             except VolumeError as error:
                 self._volume.tell(broken_volume(self._settings.volume, error))
                 raise

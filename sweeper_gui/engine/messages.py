@@ -340,9 +340,9 @@ class RegistryState(msgspec.Struct, frozen=True):
 
 
 class ScanProgress(msgspec.Struct, frozen=True):
-    """How far listing and measuring are. `phase` is one of listing, measuring, done, cancelled."""
+    """How far listing and measuring are. `phase` is one of listing, measuring, done, cancelled, failed."""
 
-    phase: Literal["listing", "measuring", "done", "cancelled"]
+    phase: Literal["listing", "measuring", "done", "cancelled", "failed"]
     listed: int = 0
     to_measure: int = 0
     measured: int = 0

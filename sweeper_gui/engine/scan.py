@@ -46,7 +46,7 @@ class Scan:
         self._counters = Counters()
         self._started = time.monotonic()
         self._listed = self._to_measure = self._measured = 0
-        self._phase: Literal["listing", "measuring", "done", "cancelled"] = "listing"
+        self._phase: Literal["listing", "measuring", "done", "cancelled", "failed"] = "listing"
         self._ended: float | None = None
         self.problems: list[str] = []
 
@@ -79,12 +79,18 @@ class Scan:
                 attributes.wait()
             if sizes and not self._cancel.is_set():
                 self.measure(self._book.rows(), only_new=only_new)
+        except BaseException:
+            self._phase = "failed"
+            raise
         finally:
             self.end()
 
     def end(self) -> None:
         """Nothing more is done: for those who call its parts one by one."""
-        self._phase = "cancelled" if self._cancel.is_set() else "done"
+        if self._cancel.is_set():
+            self._phase = "cancelled"
+        elif self._phase != "failed":
+            self._phase = "done"
         self._ended = time.monotonic()
 
     def look_again(self, names: Sequence[bytes] | None, *, registry_older_than: float) -> None:

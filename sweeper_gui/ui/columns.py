@@ -248,7 +248,7 @@ COLUMNS = (
         lambda entry: STATUS_ORDER.index(entry.row.status) * 10 + len(entry.row.verdict.doubts),
         _status_tip,
         186,
-        widest="Orphan · unsaved work",
+        widest="Orphan · unexplained, unsaved work",
         signed=True,
     ),
     Column(

@@ -3,13 +3,13 @@
 from functools import cache
 
 from PySide6.QtCore import QByteArray, QRectF, QSize, Qt
-from PySide6.QtGui import QIcon, QPainter, QPixmap
+from PySide6.QtGui import QGuiApplication, QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
 from sweeper_gui.ui.resources import read_resource
 
 #: What buttons, menus and titles show; each more makes the start and the first dialogs slower.
-_SIZES = (16, 20, 24)
+_SIZES = (16, 18, 24)
 
 
 @cache
@@ -35,8 +35,15 @@ def app_icon() -> QIcon:
 def _add(icon: QIcon, name: str, colour: str, mode: QIcon.Mode) -> None:
     renderer = _renderer(read_resource("icons", f"{name}.svg").replace("currentColor", colour))
     for size in _SIZES:
-        for ratio in (1, 2):
+        for ratio in _ratios():
             icon.addPixmap(_drawn(renderer, size, ratio), mode)
+
+
+def _ratios() -> tuple[int, ...]:
+    """Pixels to a point, on the screens that are there."""
+    application = QGuiApplication.instance()
+    dense = isinstance(application, QGuiApplication) and application.devicePixelRatio() > 1
+    return (1, 2) if dense else (1,)
 
 
 def _renderer(source: str) -> QSvgRenderer:

@@ -267,6 +267,8 @@ class MainWindow(QMainWindow):
             self.table.show_empty("There is no engine", shown(self.controller.engine.reason))
         elif self.model.summary.rows:
             self.table.show_empty("Nothing matches the filter", "Clear filters (Ctrl+L) to see all workspaces.")
+        elif scan is not None and scan.phase == "failed":
+            self.table.show_empty("The volume could not be listed", "What went wrong is said above; scan again later.")
         elif scan is None or scan.phase == "listing":
             self.table.show_empty("Listing the volume…", "Rows appear as soon as the directory is read.")
         else:
@@ -437,7 +439,11 @@ def scan_words(scan: ScanProgress) -> str:
         if not scan.measured:  # a listing that found nothing new to measure
             return f"Listed {count_text(scan.listed)} workspaces in {age_text(scan.seconds)}"
         return f"Measured {entries}"
-    return "The scan was stopped; what is not measured is not swept" if scan.phase == "cancelled" else "Listing…"
+    endings = {
+        "cancelled": "The scan was stopped; what is not measured is not swept",
+        "failed": "The scan failed; what is not measured is not swept",
+    }
+    return endings.get(scan.phase, "Listing…")
 
 
 def is_pinned(entry: Entry) -> bool:

@@ -145,6 +145,14 @@ async def sweeping(stage: Stage) -> None:
     await asyncio.sleep(0.3)
 
 
+@scene(lambda: ScriptedHost(realistic_rows(174), share_per_poll=0.4))
+async def figures(stage: Stage) -> None:
+    """The same, with how late the window is in the status bar."""
+    stage.window.actions_["figures"].trigger()
+    await sweeping(stage)
+    await asyncio.sleep(1.1)
+
+
 async def begin_sweep(stage: Stage) -> None:
     """Confirms what is selected by pressing the button that removes."""
     stage.window.actions_["sweep"].trigger()

@@ -80,7 +80,7 @@ def test_the_usual_doubts_fit_into_the_status_column(model: WorkspaceModel, look
     width = table.fontMetrics().horizontalAdvance
     padding, sign, gap = 8 + 14, 16 + 6, 6
     room = table.columnWidth(COLUMN_OF["status"]) - padding - sign - width("Orphan") - gap
-    for doubt in ("unexplained", "unsaved work"):
+    for doubt in ("unexplained", "unsaved work", "unexplained, unsaved work"):
         assert width(f"· {doubt}") <= room
 
 

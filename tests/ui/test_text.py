@@ -15,6 +15,7 @@ from sweeper_gui.core.outcome import Ending, Outcome, Report, Result
 from sweeper_gui.core.plan import Order
 from sweeper_gui.engine.heartbeat import Lateness
 from sweeper_gui.engine.messages import RegistryState, ScanProgress, SourceState, SweepProgress, VolumeState
+from sweeper_gui.ui.main_window import scan_words
 from sweeper_gui.ui.options import SweepOptions
 from sweeper_gui.ui.plain_text import ElidedLabel, PlainLabel, shown, tool_tip
 from sweeper_gui.ui.report_words import headline, listing_csv, report_csv, totals
@@ -190,6 +191,10 @@ def test_ten_thousand_rows_are_exported_in_no_time(qapp: QApplication) -> None:
     text = listing_csv(rows, "/mnt")
     assert text.count("\n") == len(rows) + 1
     assert time.perf_counter() - start < 5
+
+
+def test_a_scan_that_failed_does_not_say_that_it_goes_on():
+    assert scan_words(ScanProgress("failed", listed=3)) == "The scan failed; what is not measured is not swept"
 
 
 def test_the_figures_tell_lateness_and_load():

@@ -28,6 +28,7 @@ class Figures(PlainLabel):
         self._looking = QTimer(self)
         self._looking.setInterval(_EVERY)
         self._looking.timeout.connect(self.look)
+        self.setContentsMargins(0, 0, 14, 0)  # what stands beside it is something else
         self.setAccessibleName("Responsiveness")
         self.setToolTip(tool_tip(_TIP))
         self.hide()
