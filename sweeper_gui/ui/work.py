@@ -233,6 +233,7 @@ class Work:
             self._window.end_preparing()
         if not isinstance(result, Planned):
             raise EngineFailure(Failure("failed", "the engine made no plan"))
+        await _painted()
         confirmed = await self._prompts.confirm_sweep(self._question(result, set_aside_only))
         if confirmed is not None and confirmed.save:
             await self._save_plan(confirmed)
@@ -288,6 +289,7 @@ class Work:
                 self._tasks.start(self._scan_new())
                 self._window.model.show_outcomes(result.report.outcomes if isinstance(request, Sweep) else ())
             self._window.refresh()
+            await _painted()
             await self._show_report(ReportView(result.report, doing, note))
 
     async def _show_report(self, view: ReportView) -> None:
@@ -523,6 +525,11 @@ def _tell_stuck(pid: int | None) -> None:
     _log.warning(words)
     with suppress(OSError):  # nobody may be there to read it
         sys.stderr.write(f"sweeper: {words}; it has been killed, and ends by itself then\n")
+
+
+async def _painted() -> None:
+    """Lets what has just changed in the window be painted before more is done: both at once would be late."""
+    await asyncio.sleep(0)
 
 
 def _failed(task: asyncio.Future[None]) -> bool:

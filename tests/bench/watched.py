@@ -34,6 +34,7 @@ class Watch:
 
         self.window, self.controller = window, controller
         self.heartbeat = Heartbeat(100_000, _BEAT)
+        self.all_the_time = Heartbeat(100_000, _BEAT)
         self.moments: dict[str, float] = {}
         self.lateness: dict[str, dict[str, float]] = {}
 
@@ -49,10 +50,7 @@ class Watch:
 
     def end_phase(self, name: str) -> None:
         """Notes how late the loop was since the last phase ended."""
-        late = self.heartbeat.measured()
-        self.lateness[name] = {
-            "p99 ms": round(late.p99 * 1e3, 1), "max ms": round(late.max * 1e3, 1), "beats": late.beats,
-        }  # fmt: skip
+        self.lateness[name] = _figures(self.heartbeat.measured())
         self.heartbeat.reset()
 
     def report(self) -> dict[str, object]:
@@ -60,6 +58,7 @@ class Watch:
         engine = self.controller.engine.pid
         memory = {who: _resident(pid) for who, pid in (("window", os.getpid()), ("engine", engine)) if pid}
         rows = self.window.model.summary.rows
+        self.lateness["all together"] = _figures(self.all_the_time.measured())
         return {"rows": rows, "moments": self.moments, "lateness": self.lateness, "memory": memory}
 
     @property
@@ -70,6 +69,10 @@ class Watch:
     def busy(self) -> bool:
         """Whether the engine has anything to do."""
         return bool(self.controller.running())
+
+
+def _figures(late: Any) -> dict[str, float]:
+    return {"p99 ms": round(late.p99 * 1e3, 1), "max ms": round(late.max * 1e3, 1), "beats": late.beats}
 
 
 async def _listed(watch: Watch) -> None:
@@ -247,6 +250,7 @@ def watch_all_windows() -> None:
             if os.environ.get("WATCHED_STACKS"):
                 self._tasks.start(tell_stacks())
             self._tasks.start(watch.heartbeat.beat())
+            self._tasks.start(watch.all_the_time.beat())
             self._tasks.start(self._act(watch))
 
         async def _act(self, watch: Watch) -> None:
