@@ -20,6 +20,7 @@ answered from a cache: a few quick ones prove that the volume is local, however 
 What lives here is pure arithmetic: no clock, no threads.
 """
 
+from collections.abc import Callable
 from enum import Enum, IntEnum, StrEnum, auto
 from typing import NamedTuple
 
@@ -48,20 +49,22 @@ class Tuning(NamedTuple):
 
     The limit is kept at `share` of the knee: below it there is room for others, above it the server is never idle.
     Operations that take more than `margin` times as long as before count as waiting for each other. The limit never
-    falls below `floor`: what so few operations wait for is other clients. `local` is the limit for quick operations of
+    falls below `floor`: what so few operations wait for is other clients. Comparisons with more in flight cost the
+    neighbours, those with fewer cost us: each takes `asking` of the time. `local` is the limit for quick operations of
     each kind: reads keep Python busy, which works in one thread at a time, changes wait for the file system's journal.
     """
 
     share: float
     margin: float
     floor: int
+    asking: float
     local: tuple[int, int, int]
 
 
 TUNINGS = {
-    Impact.GENTLE: Tuning(0.85, 1.05, 1, (1, 2, 1)),
-    Impact.BALANCED: Tuning(1.00, 1.10, 2, (1, 8, 1)),
-    Impact.FAST: Tuning(1.30, 1.20, 4, (1, 16, 1)),
+    Impact.GENTLE: Tuning(0.85, 1.05, 1, 0.05, (1, 2, 1)),
+    Impact.BALANCED: Tuning(1.00, 1.10, 2, 0.07, (1, 8, 1)),
+    Impact.FAST: Tuning(1.30, 1.20, 4, 0.07, (1, 16, 1)),
 }
 
 #: An operation quicker than this, in seconds, was answered on this host; a network's round trip takes longer.
@@ -69,7 +72,7 @@ QUICK = (100e-6, 200e-6, 100e-6)
 #: Where this share of the changes is quick, the volume is local.
 LOCAL_SHARE = 0.05
 
-START = 2
+START = 8
 
 
 class Enough(NamedTuple):
@@ -79,27 +82,42 @@ class Enough(NamedTuple):
     samples: int
 
 
-#: In haste while the knee is being looked for; then so that chance does not matter.
-STARTING_WINDOW = Enough(0.05, 16)
-WINDOW = Enough(0.1, 150)
+#: In haste while the knee is being looked for: what was taken for it by chance is compared again.
+STARTING_WINDOW = Enough(0.004, 12)
+#: Then so that chance does not matter: between these numbers as the durations are spread, so that a mean is known to
+#: this share of what the margin allows.
+WINDOW = Enough(0.02, 32)
+MOST_SAMPLES = 150
+KNOWN_TO = 0.35
+#: What is slower by less than so many standard errors may have been by chance.
+SURE = 2.0
+#: Where this host answers, and a few that wait for a disk's journal say nothing.
+LOCAL_WINDOW = Enough(0.05, 100)
 #: After a change of the limit, durations are of no use for so many seconds and so many times their usual length.
-SETTLING = 0.03
-SETTLING_TIMES = 2.0
-#: Seconds between two comparisons: soon after the limit has moved, later where they confirm it. What fewer in flight
-#: would bring is asked every third time, since asking costs time.
-COMPARE_SOON = 0.5
-COMPARE_LATE = 2.0
-TURNS = 3
-#: A move of the limit by less than this share confirms it.
-SMALL_MOVE = 0.1
-#: More and fewer in flight, for a comparison; and how much more is tried next where it did not hurt.
-MORE = 1.25
+SETTLING = 0.006
+SETTLING_TIMES = 1.5
+#: So many seconds at most lie between two comparisons of one kind; those with fewer in flight are asked for less and
+#: less often where they confirm the limit.
+COMPARE_LATEST = 5.0
+FEWER_LATER = 1.5
+#: After so many seconds in which nothing was done, what the limit was found by has passed: it is compared at once.
+IDLE = 5.0
+#: Where this process keeps a processor busy for so much of the time, operations wait for it and for Python's lock: then
+#: no more are allowed in flight, and no fewer.
+BUSY = 0.6
+#: More and fewer in flight, for a comparison. Twice as many shows in a few durations whether they wait for each other:
+#: less would have to be asked for much longer.
+MORE = 2.0
 FEWER = 0.5
-NEXT_MORE = 1.5
+#: After an alarm just as many fewer as would explain it, but at least so much.
+LEAST_FEWER = 0.8
 #: Durations that grow by this share of what the number in flight does: the rate did not grow at all.
 NEARLY = 0.85
+NEARLY_ALL = 0.93
 #: Numbers in flight must differ by so much for a comparison to tell anything.
 COMPARABLE = 1.15
+#: A move of the limit by less than this share leaves durations as they are.
+SMALL_MOVE = 0.1
 #: A limit is used where this share of it is in flight: an unused one proves nothing.
 USED = 0.7
 #: Where two windows in a row take this many times as long as before, a comparison is made at once.
@@ -109,6 +127,7 @@ LONGEST = 1.0
 
 
 class _Mode(Enum):
+    LOCAL = auto()
     GROWING = auto()
     HOLDING = auto()
     MORE = auto()
@@ -118,24 +137,51 @@ class _Mode(Enum):
 class AdaptiveLimit:
     """The limit on operations in flight; fed with what operations took, at any pace. Not thread-safe."""
 
-    def __init__(self, ceiling: int, impact: Impact, now: float) -> None:
-        """`ceiling` is at least 1; `now` is a monotonic clock's seconds."""
+    def __init__(self, ceiling: int, impact: Impact, now: float, worked: Callable[[], float] = lambda: 0.0) -> None:
+        """`ceiling` is at least 1; `now` is a monotonic clock's seconds.
+
+        `worked` says for how many seconds processors have worked for this process so far.
+        """
         if ceiling < 1:
             raise ValueError(f"at least one operation must be allowed in flight, not {ceiling}")
-        self.impact = impact
+        self._impact = impact
         self._ceiling = ceiling
         self._mode = _Mode.GROWING
         #: the limit that is held, and the one in force while a comparison is made
         self._held = self._tried = float(min(START, ceiling))
+        #: the one that was held when operations last reached a server; None before
+        self._learned: float | None = None
+        #: the kinds that a comparison has been made with, since the volume was last idle
+        self._compared: set[Kind] = set()
         self._reference: _Window | None = None
+        self._doubted = False
         self._alarms = 0
-        self._compare_every = COMPARE_SOON
-        self._compare_at = now + COMPARE_SOON
-        #: which comparisons are made next, in turn
-        self._turn = 0
+        self._spread = 1.0
+        #: when more and when fewer in flight are compared next
+        self._more_at = self._fewer_at = now
+        self._fewer_after = 0.0
+        self._worked = worked
         self._window = _Window(now, now)
+        self._worked_before = worked()
+        self._observed_at = now
         #: what a slow operation took of late, in seconds; 0.0 before the first
         self.latency = 0.0
+
+    @property
+    def impact(self) -> Impact:
+        """The impact in force."""
+        return self._impact
+
+    @impact.setter
+    def impact(self, impact: Impact) -> None:
+        """Another share of the same knee, which is looked for anew, too."""
+        share = TUNINGS[impact].share / TUNINGS[self._impact].share
+        self._impact = impact
+        if self._mode is not _Mode.LOCAL and self._learned is not None:
+            self._held = self._tried = min(float(self._ceiling), max(1.0, share * self._held))
+            self._mode = _Mode.HOLDING
+            self._compared.clear()
+            self._reference = None
 
     @property
     def limit(self) -> int:
@@ -144,18 +190,46 @@ class AdaptiveLimit:
 
     def observe(self, kind: Kind, count: int, seconds: float, now: float) -> None:
         """`count` operations of one kind, all quick or all slow, took `seconds` together and have ended by `now`."""
+        idle, self._observed_at = now - self._observed_at - seconds / count, now
+        if idle > IDLE:
+            self._begin_anew(now - seconds / count)
         window = self._window
         if now < window.opens:
             return
         window.add(kind, count, seconds)
-        wanted = STARTING_WINDOW if self._mode is _Mode.GROWING else WINDOW
-        if now - window.opens >= wanted.seconds and window.operations >= max(wanted.samples, 2 * self.limit):
+        if now - window.opens < STARTING_WINDOW.seconds:
+            return
+        wanted = self._enough(window)
+        if now - window.opens >= wanted.seconds and window.operations >= max(wanted.samples, self.limit):
             before = self.limit
-            window.close(now, before)
+            window.close(now, before, self._share_worked(window, now))
             self._take(window, now)
             changed = self.limit != before
-            settling = max(SETTLING, SETTLING_TIMES * self.latency) if changed else 0.0
-            self._window = _Window(now, now + settling)
+            self._window = _Window(now, now + self._settling if changed else now)
+
+    def _share_worked(self, window: "_Window", now: float) -> float:
+        worked, self._worked_before = self._worked() - self._worked_before, self._worked()
+        return worked / (now - window.begun)
+
+    @property
+    def _settling(self) -> float:
+        return max(SETTLING, SETTLING_TIMES * self.latency)
+
+    def _enough(self, window: "_Window") -> Enough:
+        if self._mode is _Mode.LOCAL or (self._learned is not None and window.local_kind() is not None):
+            return LOCAL_WINDOW
+        if self._mode is _Mode.HOLDING:
+            return WINDOW
+        if self._mode is _Mode.FEWER:
+            samples = (self._spread / (KNOWN_TO * self._margin)) ** 2
+            return Enough(WINDOW.seconds, min(MOST_SAMPLES, max(WINDOW.samples, int(samples))))
+        return WINDOW if self._doubted else STARTING_WINDOW
+
+    def _begin_anew(self, now: float) -> None:
+        """After an idle time the limit is as good a guess as there is, and no more than that."""
+        self._compared.clear()
+        self._window = _Window(now, now)
+        self._reference = None
 
     # --- one window ---------------------------------------------------------------------------------------------------
 
@@ -164,7 +238,11 @@ class AdaptiveLimit:
         if local is not None:
             self._settle_locally(local)
             return
+        if self._mode is _Mode.LOCAL:
+            self._leave_local(now)
+            return
         self.latency = window.latency() or self.latency
+        self._spread = window.spread or self._spread
         if self._mode is _Mode.GROWING:
             self._grow(window, now)
         elif self._mode is _Mode.MORE:
@@ -173,35 +251,51 @@ class AdaptiveLimit:
             self._judge_fewer(window, now)
         else:
             self._hold_on(window, now)
+        self._learned = self._held
 
     def _settle_locally(self, kind: Kind) -> None:
-        """Half-way to the fixed number, so that a few cached answers between slow ones do not upset the limit."""
+        """The fixed number: half-way at a time where a server was seen, for cached answers come between slow ones."""
         target = min(self._ceiling, TUNINGS[self.impact].local[kind])
-        self._tried = self._held = target if abs(self._held - target) < 2 else (self._held + target) / 2
-        self._mode = _Mode.GROWING
+        near = self._learned is None or abs(self._held - target) < 2
+        self._tried = self._held = target if near else (self._held + target) / 2
+        self._mode = _Mode.LOCAL
         self._reference = None
+
+    def _leave_local(self, now: float) -> None:
+        """Operations reach a server again, or for the first time."""
+        if self._learned is None:
+            self._held = self._tried = float(min(START, self._ceiling))
+            self._mode = _Mode.GROWING
+        else:
+            self._hold(self._learned, now)
 
     # --- looking for the knee -----------------------------------------------------------------------------------------
 
     def _grow(self, window: "_Window", now: float) -> None:
-        reference, self._reference = self._reference, window
+        reference = self._reference
         slower = window.slower_than(reference) if reference is not None else 1.0
         if slower is None or not window.is_used:
+            self._reference = window
             return  # what was compared differs, or an unused limit proves nothing
-        if slower > self._growing_margin:
-            self._hold(self._share_of(window.in_flight / slower), now)
-        elif self._held >= self._ceiling:
+        if reference is not None and slower > 1 + window.least_difference(reference, 2 * self._margin):
+            if self._doubted:
+                knee = window.in_flight / slower
+                self._hold(knee if window.is_ours else self._share_of(knee), now)
+            self._doubted = not self._doubted  # once more, and longer: stopping by mistake costs more than going on
+            return
+        self._doubted = False
+        self._reference = window
+        if self._held >= self._ceiling:
             self._hold(self._held, now)
-        else:
-            self._raise(2.0)
+        elif not window.is_ours:
+            self._raise(MORE)
 
     def _raise(self, factor: float) -> None:
         self._held = self._tried = min(float(self._ceiling), max(self._tried * factor, self._tried + 1))
 
     @property
-    def _growing_margin(self) -> float:
-        """Twice the margin, for twice as many in flight."""
-        return 2 * TUNINGS[self.impact].margin - 1
+    def _margin(self) -> float:
+        return TUNINGS[self.impact].margin - 1
 
     def _share_of(self, knee: float) -> float:
         tuning = TUNINGS[self.impact]
@@ -210,28 +304,49 @@ class AdaptiveLimit:
     # --- holding it ---------------------------------------------------------------------------------------------------
 
     def _hold(self, limit: float, now: float) -> None:
-        moved = self._mode is _Mode.GROWING or abs(limit - self._held) > SMALL_MOVE * self._held
-        self._compare_every = COMPARE_SOON if moved else min(COMPARE_LATE, 1.5 * self._compare_every)
-        self._compare_at = now + self._compare_every
+        pause = (self._settling + self._window.lasted) / TUNINGS[self.impact].asking
+        if self._mode is not _Mode.FEWER:
+            self._more_at = now + min(pause, COMPARE_LATEST)
+            if self._mode is not _Mode.MORE:
+                self._fewer_at, self._fewer_after = self._more_at, 0.0
+        elif limit < self._held:
+            self._fewer_at, self._fewer_after = now, 0.0
+        else:  # a volume that bears less at once makes itself felt: see ALARM
+            self._fewer_after = min(max(pause, FEWER_LATER * self._fewer_after), COMPARE_LATEST)
+            self._fewer_at = now + self._fewer_after
+        if self._mode not in (_Mode.MORE, _Mode.FEWER) or abs(limit - self._held) > SMALL_MOVE * self._held:
+            self._reference = None  # else it is the one of this very limit, before the comparison
         self._mode = _Mode.HOLDING
         self._held = self._tried = limit
-        self._reference = None
+        self._doubted = False
         self._alarms = 0
 
     def _hold_on(self, window: "_Window", now: float) -> None:
-        slower = window.slower_than(self._reference) if self._reference is not None else 1.0
-        if slower is not None and slower > ALARM:
+        before = self._reference
+        slower = window.slower_than(before) if before is not None else 1.0
+        if (
+            before is not None
+            and slower is not None
+            and slower > 1 + window.least_difference(before, ALARM - 1)
+            and not window.is_ours
+        ):
             self._alarms += 1
             if self._alarms > 1:
-                self._compare(window, more=False)
+                self._compare(window, more=False, fewer=1 / slower)
             return
         self._alarms = 0
+        if before is not None:
+            window.take_in(before)
         self._reference = window
-        if now >= self._compare_at:
-            self._turn += 1
-            self._compare(window, more=self._turn % TURNS != 0)
+        if window.main_kind not in self._compared:
+            self._compared.add(window.main_kind)
+            self._fewer_at = now
+        if now >= self._fewer_at and window.in_flight >= 2:
+            self._compare(window, more=False)
+        elif now >= self._more_at and not window.is_ours:
+            self._compare(window, more=True)
 
-    def _compare(self, window: "_Window", *, more: bool) -> None:
+    def _compare(self, window: "_Window", *, more: bool, fewer: float = FEWER) -> None:
         """Begins a comparison with `window`, where it can tell something."""
         self._reference = window
         if more and window.is_used and self._held < self._ceiling:
@@ -239,46 +354,48 @@ class AdaptiveLimit:
             self._tried = min(float(self._ceiling), max(self._held * MORE, self._held + 1))
         elif not more and window.in_flight >= 2:
             self._mode = _Mode.FEWER
-            self._tried = max(1.0, min(self._held, window.in_flight) * FEWER)
+            self._tried = max(1.0, min(self._held, window.in_flight) * min(fewer, LEAST_FEWER))
 
     def _judge_more(self, window: "_Window", now: float) -> None:
         reference = self._reference
         assert reference is not None
         slower = window.slower_than(reference)
         more = window.in_flight / reference.in_flight
-        if slower is None or more < COMPARABLE:
+        if slower is None or more < COMPARABLE or (window.is_ours and slower > 1 + self._margin):
             self._hold(self._held, now)
-        elif slower <= TUNINGS[self.impact].margin:
+        elif slower >= NEARLY * more:  # all that came on top waited, and so may what there was before
+            self._hold(self._held, now)
+            if TUNINGS[self.impact].share < 1 and slower >= NEARLY_ALL * more:
+                self._fewer_at = now
+        elif slower <= 1 + window.least_difference(reference, 2 * self._margin):
             self._mode = _Mode.GROWING
             self._reference = window
-            self._raise(NEXT_MORE)
+            self._held = self._tried
+            self._raise(MORE)
         else:
             self._hold((self._held + self._share_of(window.in_flight / slower)) / 2, now)
-            if slower >= NEARLY * more:  # all that came on top waited: the knee is no higher than before, perhaps lower
-                self._ask_for_fewer(now)
 
     def _judge_fewer(self, window: "_Window", now: float) -> None:
         reference = self._reference
         assert reference is not None
         slower = reference.slower_than(window)
         fewer = reference.in_flight / window.in_flight if window.in_flight else 1.0
-        if slower is None or fewer < COMPARABLE or slower <= TUNINGS[self.impact].margin:
+        least = 1 + window.least_difference(reference, self._margin)
+        if slower is None or fewer < COMPARABLE or slower <= least or reference.is_ours:
             self._hold(self._held, now)
         elif slower >= NEARLY * fewer:  # even so few wait for each other
             self._hold(min(self._held, self._share_of(window.in_flight)), now)
-            self._ask_for_fewer(now)
         else:
             knee = self._share_of(reference.in_flight / slower)
-            self._hold(min(self._held, knee if slower > self._growing_margin else (self._held + knee) / 2), now)
-
-    def _ask_for_fewer(self, now: float) -> None:
-        self._compare_at, self._turn = now, TURNS - 1
+            clear = 1 + window.least_difference(reference, 2 * self._margin)
+            self._hold(min(self._held, knee if slower > clear else (self._held + knee) / 2), now)
 
 
 class _Window:
     """What the operations of a short time took, by kind; `opens` is when it begins to count."""
 
     def __init__(self, now: float, opens: float) -> None:
+        self.begun = now
         self.opens = max(now, opens)
         self.operations = 0
         #: Whether as many were in flight as allowed, once it is closed, ...
@@ -291,6 +408,16 @@ class _Window:
         self._counts = [0 for _ in Kind]
         self._means: list[list[tuple[float, int]]] = [[] for _ in Kind]
         self._usual: list[float | None] = []
+        #: whether operations waited for this host, ...
+        self.is_ours = False
+        #: ... how many slow operations it goes by, ...
+        self.samples = 1
+        #: ... how long it was open, in seconds, once it is closed, ...
+        self.lasted = 0.0
+        #: ... how much single operations differ, as a share of the usual duration; 0.0 where that can't be told, ...
+        self.spread = 0.0
+        #: ... and what most time went to.
+        self.main_kind = Kind.OTHER
 
     def add(self, kind: Kind, count: int, seconds: float) -> None:
         self.operations += count
@@ -303,13 +430,35 @@ class _Window:
             self._counts[kind] += count
             self._means[kind].append((seconds / count, count))
 
-    def close(self, now: float, allowed: int) -> None:
-        """No more is added. `allowed` was the limit all the time."""
-        busy = (sum(self._quick) + sum(self._slow)) / (now - self.opens)
+    def close(self, now: float, allowed: int, worked: float) -> None:
+        """No more is added. `allowed` was the limit all the time, `worked` is the share that a processor worked."""
+        self.is_ours = worked > BUSY
+        self.lasted = now - self.opens
+        busy = (sum(self._quick) + sum(self._slow)) / self.lasted
         self.is_used = busy >= USED * allowed
         self.in_flight = allowed if self.is_used else busy
+        self.samples = max(1, self._counts[Kind.READ], self._counts[Kind.CHANGE])
         self._usual = [_middle(means) if means else None for means in self._means]
+        self.main_kind = max((Kind.READ, Kind.CHANGE), key=lambda kind: self._slow[kind])
+        self.spread = _spread(self._means[self.main_kind])
         self._means = []
+
+    def least_difference(self, other: "_Window", wanted: float) -> float:
+        """By which share the durations of two windows differ where it is no chance: what is wanted, or more."""
+        error = max(self.spread, other.spread) * (1 / self.samples + 1 / other.samples) ** 0.5
+        return max(wanted, SURE * error)
+
+    def take_in(self, before: "_Window") -> None:
+        """Makes this window's usual durations those of the one before too: fewer operations tell less."""
+        for kind in (Kind.READ, Kind.CHANGE):
+            here, there = self._usual[kind], before._usual[kind]
+            if there is None:
+                continue
+            mine, theirs = self._counts[kind], min(before._counts[kind], MOST_SAMPLES)
+            self._usual[kind] = there if here is None else (mine * here + theirs * there) / (mine + theirs)
+            self._counts[kind] += theirs
+        self.samples = max(1, self._counts[Kind.READ], self._counts[Kind.CHANGE])
+        self.spread = max(self.spread, 0.8 * before.spread)
 
     def local_kind(self) -> Kind | None:
         """The kind that most time went to, if it is this host that limits it; None where it is the volume."""
@@ -350,3 +499,16 @@ def _middle(values: list[tuple[float, int]]) -> float:
         total += max(0.0, inside) * value
         passed += weight
     return total / (2 * quarter)
+
+
+def _spread(values: list[tuple[float, int]]) -> float:
+    """How much single operations differ, as a share of the median: from the middle half of the sorted means of a few.
+
+    Of a normal distribution the middle half is 1.35 standard deviations wide.
+    """
+    if len(values) < 4:
+        return 0.0
+    quarter = len(values) // 4
+    usual = values[len(values) // 2][0]
+    together = sum(weight for _, weight in values) / len(values)
+    return (values[-1 - quarter][0] - values[quarter][0]) / 1.35 / usual * together**0.5

@@ -12,7 +12,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic, sleep
+from time import monotonic, process_time, sleep
 from types import TracebackType
 from typing import TypeVar
 
@@ -47,8 +47,10 @@ def after(priority: Priority) -> Priority:
     return (*priority, 1.0)
 
 
-#: Seconds for which samples are kept in a thread before the limit learns of them.
+#: Seconds for which samples are kept in a thread before the limit learns of them: quick ones, of which there are many,
+#: and slow ones.
 _REPORT_EVERY = 0.01
+_REPORT_SLOW_EVERY = 0.004
 #: Seconds between two looks at a cancel while a thread waits for its turn.
 _LOOK_EVERY = 0.05
 
@@ -96,31 +98,36 @@ class Gauge:
     def done(self, kind: Kind, count: int = 1, last: float = 0.0) -> float:
         """So many operations have ended, failed ones included, and the next one starts; returns what they took.
 
-        `last` is what the last of several took, in seconds: where that was long it is told apart from the others.
+        `last` is what the last one took, in seconds, where that is known better: without waiting for Python's lock, which
+        is no fault of the volume's. Where it was long it is told apart from the others.
         """
         now = monotonic()
         took = now - self.stamp
         self.stamp = self.last = now
         self.operations += count
-        if count > 1 and last >= QUICK[kind]:
-            self._note(kind, 1, last)
-            self._note(kind, count - 1, max(0.0, took - last))
+        if last and (count == 1 or last >= QUICK[kind]):
+            slow = self._note(kind, 1, last)
+            if count > 1:
+                self._note(kind, count - 1, max(0.0, took - last))
         else:
-            self._note(kind, count, took)
+            slow = self._note(kind, count, took)
         if now >= self.report_at:
-            self._report(now)
+            self._report(now, _REPORT_SLOW_EVERY if slow else _REPORT_EVERY)
         if self.pool.crowded:
             self.pool.step_back(self)
             self.stamp = monotonic()
         return took
 
-    def _note(self, kind: Kind, count: int, took: float) -> None:
-        bucket = kind if took < QUICK[kind] * count else kind + _KINDS
+    def _note(self, kind: Kind, count: int, took: float) -> bool:
+        """Keeps it for the limit; whether they were slow."""
+        slow = took >= QUICK[kind] * count
+        bucket = kind + _KINDS if slow else kind
         self.counts[bucket] += count
         self.seconds[bucket] += took
+        return slow
 
-    def _report(self, now: float) -> None:
-        self.report_at = now + _REPORT_EVERY
+    def _report(self, now: float, next_after: float) -> None:
+        self.report_at = now + next_after
         self.pool.learn(self.counts, self.seconds, now)
         self.counts = [0] * (2 * _KINDS)
         self.seconds = [0.0] * (2 * _KINDS)
@@ -185,7 +192,7 @@ class WorkPool:
         self.paced = max_ops_per_second is not None
         #: whether `step_back` has something to wait for; read by every thread after every operation
         self.crowded = self.paced
-        self._limit = AdaptiveLimit(max_in_flight, impact, monotonic())
+        self._limit = AdaptiveLimit(max_in_flight, impact, monotonic(), process_time)
         self._interval = 1.0 / max_ops_per_second if max_ops_per_second else 0.0
         self._next_turn = 0.0
         self._lock = threading.Lock()
