@@ -98,7 +98,7 @@ class Gauge:
     def done(self, kind: Kind, count: int = 1, last: float = 0.0) -> float:
         """So many operations have ended, failed ones included, and the next one starts; returns what they took.
 
-        `last` is what the last one took, in seconds, where that is known better: without waiting for Python's lock, which
+        `last` is what the last one took, in seconds, where that is known without the waiting for Python's lock, which
         is no fault of the volume's. Where it was long it is told apart from the others.
         """
         now = monotonic()
