@@ -2,7 +2,7 @@
 
 A server works on so many operations at once, its *knee*: up to there more in flight are done in the same time each,
 beyond it they only wait for each other, and so does every other client. The controller finds the knee by comparison: it
-holds a limit, and now and then allows a quarter more or only half as many for a moment. By Little's law (operations in
+holds a limit, and now and then allows twice or half as many for some milliseconds. By Little's law (operations in
 flight = rate × duration; Little, 1961) a duration that grows as the number in flight does means that the rate does not,
 and the knee lies at the number in flight divided by how much longer they take. As in gradient controllers of this kind
 (TCP Vegas, Brakmo and Peterson 1994; Netflix's concurrency-limits) queueing shows in the durations; unlike there,
@@ -10,16 +10,28 @@ durations are compared with those of a moment ago and never with the lowest ever
 slower (another client, a busy processor of ours, a server that has become slower) is on both sides of the comparison,
 so it does not drive the limit down unless fewer in flight make it better.
 
-Only the middle half of the durations counts: a few that were held up by something else say nothing of a queue.
+Only the middle half of the durations counts: a few that were held up by something else say nothing of a queue. A
+comparison ends as soon as enough operations are in: few where they differ little among each other, or where twice as
+many in flight would make twice as long. A difference is believed where it is no chance (two standard errors). So what a
+comparison costs, us or the neighbours, is known, and comparisons are made as often as their share of the time allows:
+on a busy volume several times a second. A knee that falls at once makes itself felt by itself: durations rise, and the
+next comparison is with just as many fewer as would explain it.
+
+Where our own processors are what limits us, operations wait for them and for Python's lock, and a queue shows that is
+not the server's. The processor time of this process tells: while it is high no conclusion is drawn from slowness.
+
+What was found stays while others come to their turn: it is where the next work begins. After idle time, and for the
+first changes after nothing but reads, it is no more than a guess, and compared at once.
 
 Operations too quick to have left this host (answered from its caches, or by a local disk) are not limited by a server
 but by our processors and Python's lock: they get a fixed small number. A network volume answers many reads from the
 cache, so it is the time that tells: where most of it goes to quick reads, they are what limits us. No change is ever
 answered from a cache: a few quick ones prove that the volume is local, however long the others wait for its journal.
 
-What lives here is pure arithmetic: no clock, no threads.
+What lives here is pure arithmetic: no clock, no threads; times are given.
 """
 
+import math
 from collections.abc import Callable
 from enum import Enum, IntEnum, StrEnum, auto
 from typing import NamedTuple
@@ -72,6 +84,7 @@ QUICK = (100e-6, 200e-6, 100e-6)
 #: Where this share of the changes is quick, the volume is local.
 LOCAL_SHARE = 0.05
 
+#: Few enough for the smallest server, many enough to be at the ceiling after three steps.
 START = 8
 
 
@@ -92,7 +105,7 @@ KNOWN_TO = 0.35
 #: What is slower by less than so many standard errors may have been by chance.
 SURE = 2.0
 #: Where this host answers, and a few that wait for a disk's journal say nothing.
-LOCAL_WINDOW = Enough(0.05, 100)
+LOCAL_WINDOW = Enough(0.03, 32)
 #: After a change of the limit, durations are of no use for so many seconds and so many times their usual length.
 SETTLING = 0.006
 SETTLING_TIMES = 1.5
@@ -113,6 +126,7 @@ FEWER = 0.5
 LEAST_FEWER = 0.8
 #: Durations that grow by this share of what the number in flight does: the rate did not grow at all.
 NEARLY = 0.85
+#: By this share: there was no room left below the knee either.
 NEARLY_ALL = 0.93
 #: Numbers in flight must differ by so much for a comparison to tell anything.
 COMPARABLE = 1.15
@@ -149,16 +163,22 @@ class AdaptiveLimit:
         self._mode = _Mode.GROWING
         #: the limit that is held, and the one in force while a comparison is made
         self._held = self._tried = float(min(START, ceiling))
-        #: the one that was held when operations last reached a server; None before
+        #: the one that was held when operations last reached a server; None before they did
         self._learned: float | None = None
         #: the kinds that a comparison has been made with, since the volume was last idle
         self._compared: set[Kind] = set()
         self._reference: _Window | None = None
+        #: whether what looks like the knee is being looked at once more
         self._doubted = False
+        #: windows in a row that were much slower than those before
         self._alarms = 0
+        #: what it was like before the alarm that led to the comparison under way
+        self._calm: _Window | None = None
+        #: how much single operations differed of late, as a share of what they usually take
         self._spread = 1.0
         #: when more and when fewer in flight are compared next
         self._more_at = self._fewer_at = now
+        #: seconds between the last two comparisons with fewer
         self._fewer_after = 0.0
         self._worked = worked
         self._window = _Window(now, now)
@@ -208,8 +228,9 @@ class AdaptiveLimit:
             self._window = _Window(now, now + self._settling if changed else now)
 
     def _share_worked(self, window: "_Window", now: float) -> float:
-        worked, self._worked_before = self._worked() - self._worked_before, self._worked()
-        return worked / (now - window.begun)
+        worked, before = self._worked(), self._worked_before
+        self._worked_before = worked
+        return (worked - before) / (now - window.begun)
 
     @property
     def _settling(self) -> float:
@@ -229,6 +250,7 @@ class AdaptiveLimit:
         """After an idle time the limit is as good a guess as there is, and no more than that."""
         self._compared.clear()
         self._window = _Window(now, now)
+        self._worked_before = self._worked()
         self._reference = None
 
     # --- one window ---------------------------------------------------------------------------------------------------
@@ -323,16 +345,10 @@ class AdaptiveLimit:
 
     def _hold_on(self, window: "_Window", now: float) -> None:
         before = self._reference
-        slower = window.slower_than(before) if before is not None else 1.0
-        if (
-            before is not None
-            and slower is not None
-            and slower > 1 + window.least_difference(before, ALARM - 1)
-            and not window.is_ours
-        ):
+        if before is not None and self._is_alarming(window, before):
             self._alarms += 1
             if self._alarms > 1:
-                self._compare(window, more=False, fewer=1 / slower)
+                self._compare(window, more=False, fewer=1 / (window.slower_than(before) or 1.0))
             return
         self._alarms = 0
         if before is not None:
@@ -346,8 +362,26 @@ class AdaptiveLimit:
         elif now >= self._more_at and not window.is_ours:
             self._compare(window, more=True)
 
+    def _knee_after_alarm(self, window: "_Window", reference: "_Window") -> float | None:
+        """Where durations would be as before the alarm, if those in flight still wait for each other; None if not.
+
+        Beyond the knee durations are a straight line over the number in flight, whatever others have there.
+        """
+        calm = self._calm
+        here, there = (one.slower_than(calm) if calm is not None else None for one in (window, reference))
+        if calm is None or here is None or there is None or here <= 1 + window.least_difference(calm, self._margin):
+            return None
+        slope = (there - here) / (reference.in_flight - window.in_flight)
+        return window.in_flight - (here - 1) / slope if slope > 0 else None
+
+    def _is_alarming(self, window: "_Window", before: "_Window") -> bool:
+        slower = window.slower_than(before)
+        enough = 1 + window.least_difference(before, ALARM - 1)
+        return slower is not None and slower > enough and not window.is_ours
+
     def _compare(self, window: "_Window", *, more: bool, fewer: float = FEWER) -> None:
         """Begins a comparison with `window`, where it can tell something."""
+        self._calm = self._reference if self._alarms else None
         self._reference = window
         if more and window.is_used and self._held < self._ceiling:
             self._mode = _Mode.MORE
@@ -383,12 +417,14 @@ class AdaptiveLimit:
         least = 1 + window.least_difference(reference, self._margin)
         if slower is None or fewer < COMPARABLE or slower <= least or reference.is_ours:
             self._hold(self._held, now)
+        elif (knee := self._knee_after_alarm(window, reference)) is not None:
+            self._hold(min(self._held, self._share_of(knee)), now)
         elif slower >= NEARLY * fewer:  # even so few wait for each other
             self._hold(min(self._held, self._share_of(window.in_flight)), now)
         else:
-            knee = self._share_of(reference.in_flight / slower)
+            limit = self._share_of(reference.in_flight / slower)
             clear = 1 + window.least_difference(reference, 2 * self._margin)
-            self._hold(min(self._held, knee if slower > clear else (self._held + knee) / 2), now)
+            self._hold(min(self._held, limit if slower > clear else (self._held + limit) / 2), now)
 
 
 class _Window:
@@ -445,7 +481,7 @@ class _Window:
 
     def least_difference(self, other: "_Window", wanted: float) -> float:
         """By which share the durations of two windows differ where it is no chance: what is wanted, or more."""
-        error = max(self.spread, other.spread) * (1 / self.samples + 1 / other.samples) ** 0.5
+        error = max(self.spread, other.spread) * math.sqrt(1 / self.samples + 1 / other.samples)
         return max(wanted, SURE * error)
 
     def take_in(self, before: "_Window") -> None:
@@ -511,4 +547,4 @@ def _spread(values: list[tuple[float, int]]) -> float:
     quarter = len(values) // 4
     usual = values[len(values) // 2][0]
     together = sum(weight for _, weight in values) / len(values)
-    return (values[-1 - quarter][0] - values[quarter][0]) / 1.35 / usual * together**0.5
+    return (values[-1 - quarter][0] - values[quarter][0]) / 1.35 / usual * math.sqrt(together)

@@ -8,6 +8,19 @@ import pytest
 from sweeper_gui.storage.limit import AdaptiveLimit, Impact, Kind
 
 
+class Processor:
+    """Ours: works `seconds` for each of our operations before it reaches the server, for one after the other."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.worked = self._free_at = 0.0
+
+    def done_at(self, now: float) -> float:
+        self.worked += self.seconds
+        self._free_at = max(now, self._free_at) + self.seconds
+        return self._free_at
+
+
 class Volume:
     """A server that works on `slots` operations at once, first come, first served. Operations take `service` seconds.
 
@@ -16,13 +29,24 @@ class Volume:
     """
 
     def __init__(
-        self, limit: AdaptiveLimit, slots: int, service: float = 0.0027, noise: float = 0.0, held_up: float = 0.0
+        self,
+        limit: AdaptiveLimit,
+        slots: int,
+        service: float = 0.0027,
+        noise: float = 0.0,
+        held_up: float = 0.0,
+        processor: Processor | None = None,
     ) -> None:
         self.limit = limit
         self.slots = slots
         self.service = service
         self.others = 0
+        #: what ours are
+        self.kind = Kind.CHANGE
         self.now = 0.0
+        #: how many of ours have ended
+        self.ended = 0
+        self._processor = processor or Processor()
         self._noise = noise
         self._held_up = held_up
         self._random = random.Random(1)
@@ -45,7 +69,8 @@ class Volume:
             self.now, ours, took = heapq.heappop(self._in_flight)
             self._counts[ours] -= 1
             if ours:
-                self.limit.observe(Kind.CHANGE, 1, took, self.now)
+                self.ended += 1
+                self.limit.observe(self.kind, 1, took, self.now)
             else:
                 self.durations_of_others.append(took)
             while look_at < self.now:
@@ -58,7 +83,8 @@ class Volume:
         while self._counts[ours] < wanted:
             self._counts[ours] += 1
             served = self.service * self._random.lognormvariate(0, self._noise)
-            ended = max(self.now, heapq.heappop(self._free_at)) + served
+            arrived = self._processor.done_at(self.now) if ours else self.now
+            ended = max(arrived, heapq.heappop(self._free_at)) + served
             heapq.heappush(self._free_at, ended)
             if ours and self._random.random() < self._held_up:
                 ended += 9 * self.service
@@ -247,3 +273,98 @@ def test_one_is_always_allowed_and_none_is_an_error() -> None:
     assert set(volume.run(2.0)) == {1}
     with pytest.raises(ValueError, match="at least one"):
         make(ceiling=0)
+
+
+# --- soon -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("impact", Impact)
+@pytest.mark.parametrize(("slots", "service"), [(16, 0.001), (16, 0.0027), (64, 0.001), (64, 0.0027)])
+def test_the_knee_is_found_in_a_tenth_of_a_second(impact: Impact, slots: int, service: float) -> None:
+    volume = Volume(make(impact), slots, service, noise=0.1)
+    volume.run(0.1)
+    assert 0.7 * slots <= settled(volume.run(0.2)) <= 1.5 * slots
+
+
+def changing(impact: Impact, slots: tuple[int, ...], others: tuple[int, ...], rounds: int) -> Volume:
+    """What the server bears and what others do changes every 1.5 s."""
+    volume = Volume(make(impact), slots[0], noise=0.05)
+    for number in range(rounds):
+        volume.slots = slots[number % len(slots)]
+        volume.others = others[number % len(others)]
+        volume.run(1.5)
+    return volume
+
+
+@pytest.mark.parametrize(
+    ("slots", "others", "slower_by_gentle"),
+    [((16, 4, 32), (1,), 1.25), ((16,), (1, 9), 1.35)],
+    ids=["slots change", "neighbours come and go"],
+)
+def test_it_follows_in_mid_sweep(slots: tuple[int, ...], others: tuple[int, ...], slower_by_gentle: float) -> None:
+    """Those that come are nine times as many as those that see how soon they are noticed: hence their allowance."""
+    volumes = {impact: changing(impact, slots, others, rounds=12) for impact in Impact}
+    fast = volumes[Impact.FAST].ended
+    for impact, times_longer, times_slower in ((Impact.BALANCED, 1.1, 2.0), (Impact.GENTLE, 1.3, slower_by_gentle)):
+        durations = sorted(volumes[impact].durations_of_others)
+        assert fast / volumes[impact].ended <= times_longer
+        assert durations[int(0.95 * len(durations))] <= times_slower * 0.0027
+
+
+# --- what was learned -------------------------------------------------------------------------------------------------
+
+
+def test_after_an_idle_time_it_goes_on_where_it_was_and_compares_at_once() -> None:
+    volume = Volume(make(), slots=1_000)
+    volume.run(2.0)
+    volume.now += 100.0
+    assert volume.run(0.02)[0] == 64
+    volume.now += 100.0
+    volume.slots = 4
+    assert volume.run(0.4)[-1] <= 6
+
+
+def test_what_reads_have_found_is_where_changes_begin_but_not_believed() -> None:
+    volume = Volume(make(), slots=1_000, service=0.001)
+    volume.kind = Kind.READ
+    volume.run(2.0)
+    volume.kind, volume.service = Kind.CHANGE, 0.0027
+    assert volume.run(0.02)[0] == 64
+    volume = Volume(make(), slots=1_000, service=0.001)
+    volume.kind = Kind.READ
+    volume.run(2.0)
+    volume.kind, volume.service, volume.slots = Kind.CHANGE, 0.0027, 4
+    assert volume.run(0.4)[-1] <= 6
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_cached_answers_leave_what_was_learned_of_the_server(learned: bool) -> None:
+    volume = Volume(make(), slots=1_000)
+    if learned:
+        volume.run(2.0)
+    for _ in range(100):
+        volume.now += 0.01
+        volume.limit.observe(Kind.READ, 1_000, 1_000 * 5e-6, volume.now)
+    assert volume.limit.limit == 1
+    assert volume.run(0.3)[-1] == 64
+
+
+# --- our own processor ------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_our_processor_says_nothing_of_the_server() -> None:
+    """60 µs for each operation of 1 ms: with more than 17 in flight they wait for it, which costs no neighbour."""
+
+    def usual(*, told: bool) -> float:
+        processor = Processor(60e-6)
+        limit = AdaptiveLimit(64, Impact.GENTLE, 0.0, lambda: processor.worked if told else 0.0)
+        return settled(Volume(limit, slots=1_000, service=0.001, processor=processor).run(5.0))
+
+    assert usual(told=True) >= 16 > usual(told=False)
+
+
+def test_a_full_server_is_known_while_our_processor_has_little_to_do() -> None:
+    processor = Processor(60e-6)
+    limit = AdaptiveLimit(64, Impact.GENTLE, 0.0, lambda: processor.worked)
+    volume = Volume(limit, slots=16, processor=processor)
+    assert 12 <= settled(volume.run(10.0)) <= 15
