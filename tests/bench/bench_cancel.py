@@ -75,7 +75,7 @@ def site(directory: Path, entries: int, *, slow: bool, ceiling: str = "") -> Ite
 
 def bench_cancel(play_for_real: Callable[..., None], tmp_path: Path, quick: bool) -> None:
     """Prints the seconds of each way, and how much of it was left when the cancel came."""
-    local, slow = (4_000, 500) if quick else (40_000, 3_000)
+    local, slow = (800, 200) if quick else (8_000, 1_000)
     rows: dict[str, dict[str, figures.Figure]] = {}
     for where, entries, is_slow in (("20 ms an operation", slow, True), ("local, full speed", local, False)):
         with site(tmp_path / "command" / where, entries, slow=is_slow) as here:
