@@ -21,6 +21,7 @@ from sweeper_gui.core.plan import Request as SweepRequest
 from sweeper_gui.core.units import counted, size_text
 from sweeper_gui.core.verdict import Doubt, Status
 from sweeper_gui.engine import messages
+from sweeper_gui.storage.threads import started
 
 if TYPE_CHECKING:
     from sweeper_gui.engine.heartbeat import Lateness
@@ -195,7 +196,7 @@ def plan(run: Invocation, options: SweepOptions, out: str, force: bool) -> Code:
     if options.ticket:
         _check_ticket(settings, options.ticket)
     path = "" if out == "-" else os.path.abspath(out)
-    if path and not force and os.path.lexists(path):  # told before anybody waits; the engine looks too
+    if path and not force and _is_there(path):  # told before anybody waits; the engine looks too
         raise Refusal(Code.USAGE, f"{path} exists already", "Give another name, or --force.")
     with run.session(settings) as session:
         made = session.run(messages.Prepare(_sweep_request(options, settings)), messages.Planned).plan
@@ -212,6 +213,13 @@ def plan(run: Invocation, options: SweepOptions, out: str, force: bool) -> Code:
         else:
             run.output.pieces((saved.content.decode(),))
     return Code.DONE
+
+
+def _is_there(path: str) -> bool:
+    """Whether something is there, as far as that is told within a second: it may lie on a volume that hangs."""
+    found: list[bool] = []
+    started(lambda: found.append(os.path.lexists(path)), "look").join(1.0)
+    return found == [True]
 
 
 def _check(options: SweepOptions) -> None:

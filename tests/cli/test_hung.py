@@ -124,7 +124,7 @@ def test_no_command_waits_for_a_volume_that_hangs_when_it_starts(
     hung: HungVolume, commands: CommandLine, wait_for: WaitFor
 ) -> None:
     hung.served.freeze()
-    running = [commands.start(*command.split()) for command in EVERY]
+    running = [commands.start(*command.split()) for command in [*EVERY, f"plan --out {hung.root}/plan.json"]]
     engines = [commands.engine_of(one) for one in running]
     for one in running:
         told(one)
