@@ -151,6 +151,7 @@ def test_a_volume_that_dies_is_told_and_what_was_left_is_resumed(
         hung.served.kill()
         await until(lambda: not stage.controller.running())
         if place == "sweeping":
+            await until(lambda: stage.prompts.reports)
             assert swept(stage).ending is Ending.STOPPED
         stage.window.actions_["rescan"].trigger()
         await until(lambda: stage.controller.volume.error)
