@@ -1,4 +1,7 @@
-"""What removing costs the neighbours on the same file server, by impact and by how much the server bears at once."""
+"""What removing costs the neighbours on the same file server, by impact and by how much the server bears at once.
+
+Rows that are 'told' have a limit that knows the number of slots at any time: no controller can do better than that.
+"""
 
 import json
 import subprocess
@@ -23,7 +26,7 @@ _ALONE = 4.0
 #: Seconds between two changes of the number of slots.
 _CHANGE_EVERY = 1.5
 
-Work = Callable[[Sequence[Path]], object]
+Work = Callable[[FileServer, Sequence[Path]], object]
 
 
 @pytest.mark.parametrize("slots", [4, 16, 64, 0], ids=["4", "16", "64", "unlimited"])
@@ -51,11 +54,15 @@ def _compare(
     slots: int,
     meanwhile: Callable[[FileServer, threading.Event], object] = lambda _server, _ended: None,
 ) -> None:
-    works: dict[str, Work] = {"alone": lambda _trees: time.sleep(_ALONE), "xargs -P64 rm -rf": xargs}
+    works: dict[str, Work] = {
+        "alone": lambda _server, _trees: time.sleep(_ALONE),
+        "xargs -P64 rm -rf": lambda _server, trees: xargs(trees),
+    }
     limits: dict[str, list[int]] = {}
     rows: dict[str, dict[str, Figure]] = {}
     for impact in reversed(Impact):
         works[f"sweeper, {impact}"] = partial(_swept, impact, limits.setdefault(f"sweeper, {impact}", []))
+        works[f"told, {impact}"] = partial(_told, impact)
     for who, work in works.items():
         rows[who] = _beside_neighbour(tmp_path / who, files, slots, work, meanwhile)
         if limits.get(who):
@@ -70,7 +77,11 @@ def _compare(
     tell(f"a neighbour's look-ups on {title}", rows)
 
 
-def _swept(impact: Impact, seen: list[int], trees: Sequence[Path]) -> None:
+def _told(impact: Impact, server: FileServer, trees: Sequence[Path]) -> None:
+    engine.remove(impact, trees, partial(engine.tell_slots, server))
+
+
+def _swept(impact: Impact, seen: list[int], _server: FileServer, trees: Sequence[Path]) -> None:
     with engine.limits_of(seen) as watch:
         engine.remove(impact, trees, watch)
 
@@ -91,7 +102,7 @@ def _beside_neighbour(
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as neighbour:
             other.start()
             began = time.perf_counter()
-            work([ours / name for name in names])
+            work(server, [ours / name for name in names])
             took = time.perf_counter() - began
             told, _ = neighbour.communicate("end\n")
         ended.set()

@@ -2,11 +2,14 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sweeper_gui.storage.limit import TUNINGS, AdaptiveLimit
 from sweeper_gui.storage.queue import Impact, WorkPool
+from tests.bench.slotfs import FileServer
 from tests.support.removals import discovered_and_removed, measured
 
 
@@ -32,6 +35,25 @@ def remove(
         ended = threads.map(lambda tree: discovered_and_removed(pool, tree, fullest=known.get(tree.name, 0)), trees)
         for removal in list(ended):
             assert removal.complete, removal
+
+
+class _Told(AdaptiveLimit):
+    """A limit that need not be found: the impact's share of the server's slots."""
+
+    def __init__(self, pool: WorkPool, server: FileServer) -> None:
+        super().__init__(pool.max_in_flight, pool.impact, time.monotonic())
+        self._server = server
+
+    @property
+    def limit(self) -> int:
+        """As the server is now."""
+        share = TUNINGS[self.impact].share * (self._server.slots or self._ceiling)
+        return max(1, min(self._ceiling, int(share)))
+
+
+def tell_slots(server: FileServer, pool: WorkPool) -> None:
+    """Lets a pool go by what the server bears."""
+    pool._limit = _Told(pool, server)
 
 
 def measure(impact: Impact, trees: Sequence[Path]) -> None:

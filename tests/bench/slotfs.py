@@ -36,6 +36,11 @@ class FileServer:
                 struct.pack_into("Q", self._memory, 8 * _WORDS.index(name), value)
 
     @property
+    def slots(self) -> int:
+        """Service slots, 0 for any number."""
+        return int(struct.unpack_from("Q", self._memory, 8 * _WORDS.index("slots"))[0])
+
+    @property
     def counts(self) -> dict[str, int]:
         """How often each operation was done since the start or the last `forget_counts`."""
         counted = struct.unpack_from(f"{len(OPERATIONS)}Q", self._memory, 8 * len(_WORDS))
