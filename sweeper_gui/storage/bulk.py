@@ -31,10 +31,14 @@ class Listing(NamedTuple):
 
     def directories(self) -> list[bytes]:
         """Those that are directories as far as the listing tells."""
+        if _DIRECTORY not in self.kinds:
+            return []
         return [name for name, kind in zip(self.names, self.kinds, strict=True) if kind == _DIRECTORY]
 
     def untold(self) -> list[bytes]:
         """Those whose kind the file system does not tell in a listing."""
+        if _UNKNOWN not in self.kinds:
+            return []
         return [name for name, kind in zip(self.names, self.kinds, strict=True) if kind == _UNKNOWN]
 
 
@@ -90,6 +94,9 @@ class Rules(NamedTuple):
     fresh: bool
     #: whether the attributes of each entry are wanted too
     keep: bool
+
+
+_ANY = Rules(0, 0, fresh=False, keep=False)
 
 
 def until(stamp: float) -> int:
@@ -164,6 +171,11 @@ class Tally:
         self.errors = [(name, error) for name, error in self.errors if error.errno not in codes]
         self.entries -= len(names)
         return names, last
+
+
+def look_up(directory: int, names: list[bytes], at: int, end: int) -> Spell:
+    """Brings `names` to the kernel's cache, from number `at` on, until the time `end`. What fails is not told."""
+    return Tally(0).read(directory, names, at, end, _ANY)
 
 
 def unlink(directory: int, names: list[bytes], at: int, end: int) -> Removed:

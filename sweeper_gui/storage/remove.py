@@ -24,10 +24,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from itertools import islice
 
 from sweeper_gui.core.names import visible
+from sweeper_gui.storage import bulk
 from sweeper_gui.storage.attempts import BACK_OFF, ENDS, FORBIDDEN, MAY_PASS, words_for
+from sweeper_gui.storage.bulk import ONE, SPELL, Listing
 from sweeper_gui.storage.discover import Directory, Discovery, discover
 from sweeper_gui.storage.files import CrossesMount, bounded
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, removing
@@ -50,8 +51,8 @@ MAX_PASSES = 50
 #: In one attempt so many names are taken from a directory beyond those that the discovery saw: a listing to which
 #: others keep adding may have no end.
 _MORE_NAMES = 4 * BATCH
-#: Seconds after which it is looked again whether a directory is still in the tree.
-LOOK_AGAIN = 200e-6
+#: Seconds after which it is looked again whether a directory is still in the tree. No call goes on for longer.
+LOOK_AGAIN = SPELL
 
 _STILL_GROWING = OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
@@ -139,6 +140,7 @@ class _Leftover:
 
 
 Step = Callable[[Directory, Gauge], None]
+_Remove = Callable[[int, list[bytes], int, int], bulk.Removed]
 
 
 class _Removing:
@@ -294,19 +296,34 @@ class _Removing:
         gauge: Gauge,
     ) -> None:
         """Uses `children` up, as far as it comes; those that can't be go to `full`, with what to say."""
+        directory.kept = directory.kept or any(child.kept for child in children)
+        children[:] = [child for child in children if not child.kept]
+        names = [child.name for child in children]
         place = _Place(directory, descriptor, gauge)
+        children.reverse()
+        at = 0
         while children and not self._stopping:
-            place.check()
-            child = children.pop()
-            if child.kept:
-                directory.kept = True
-                continue
-            error = self._rmdir(child.name, descriptor, directory, gauge)
-            if error is not None:
-                whose = _whose(error, descriptor, os.fsdecode(child.name))
-                full.append((child, _only(child.shown(), error, whose)))
-            else:
-                self._tell(1 + child.files, child.own + child.allocated)
+            done = bulk.rmdir(descriptor, names, at, place.good_for())
+            self._tell_removed(_last(children, done.gone))
+            at += done.gone
+            if done.error is not None:
+                [child] = _last(children, 1)
+                at += 1
+                error = self._rmdir_otherwise(child.name, descriptor, directory, done.error)
+                if error is None:
+                    self._tell_removed([child])
+                else:
+                    whose = _whose(error, descriptor, child.name)
+                    full.append((child, _only(child.shown(), error, whose)))
+            gauge.done(Kind.CHANGE, done.spell.operations, done.spell.last)
+
+    def _tell_removed(self, directories: Sequence[Directory]) -> None:
+        """Removed directories, with what was unlinked in them by others."""
+        if directories:
+            self._tell(
+                sum(1 + directory.files for directory in directories),
+                sum(directory.own + directory.allocated for directory in directories),
+            )
 
     def _remove_top(self, top: Directory, gauge: Gauge) -> None:
         if top.kept:
@@ -316,7 +333,9 @@ class _Removing:
         gauge.done(Kind.READ)
         if (status.st_dev, status.st_ino) != self._tree.top:
             raise TreeChanged(f"{visible(name)} is another directory than before")
-        error = self._rmdir(name, parent, None, gauge)
+        done = bulk.rmdir(parent, [name], 0, ONE)
+        error = done.error and self._rmdir_otherwise(name, parent, None, done.error)
+        gauge.done(Kind.CHANGE)
         if error is not None:
             self._try_again(top, _only(visible(name), error))
             return
@@ -419,26 +438,25 @@ class _Removing:
     def _unlink_all(self, directory: Directory, descriptor: int, gauge: Gauge) -> _Leftover:
         """Unlinks all entries but the known directories, in batches: a listing ends before its unlinks start."""
         leftover = _Leftover()
-        known = {os.fsdecode(child.name) for child in directory.children}
+        known = {child.name for child in directory.children}
         room = len(known) + directory.files + _MORE_NAMES
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        with os.scandir(descriptor) as listing:
-            more = True
-            while more and not self._stopping:
-                if room <= 0:
-                    leftover.add(_STILL_GROWING, lambda: f"{directory.shown()}: {words_for(_STILL_GROWING)}")
-                    break
-                names: list[str] = []
-                strangers: list[str] = []
-                more = _sort_out(listing, known, names, strangers)
-                room -= BATCH
-                gauge.done(Kind.OTHER)
-                self._take_in(directory, descriptor, strangers, leftover)
-                self._look_up(directory, descriptor, names, gauge)
-                self._unlink(directory, descriptor, names, leftover, gauge)
+        begun = False
+        more = True
+        while more and not self._stopping:
+            if room <= 0:
+                leftover.add(_STILL_GROWING, lambda: f"{directory.shown()}: {words_for(_STILL_GROWING)}")
+                break
+            listing = bulk.list_names(descriptor, from_start=not begun, most=BATCH)
+            names, strangers = _sort_out(listing, known, descriptor)
+            more, begun = listing.more, True
+            room -= BATCH
+            gauge.done(Kind.OTHER)
+            self._take_in(directory, descriptor, strangers, leftover)
+            self._look_up(directory, descriptor, names, gauge)
+            self._unlink(directory, descriptor, names, leftover, gauge)
         return leftover
 
-    def _take_in(self, directory: Directory, descriptor: int, names: Sequence[str], leftover: _Leftover) -> None:
+    def _take_in(self, directory: Directory, descriptor: int, names: Sequence[bytes], leftover: _Leftover) -> None:
         """Directories that were made after the discovery: removed by the same rules as all others."""
         if names and directory.passes >= MAX_PASSES:
             leftover.add(_STILL_GROWING, lambda: f"{directory.shown()}: {words_for(_STILL_GROWING)}")
@@ -450,7 +468,7 @@ class _Removing:
                 continue
             if status.st_dev != self._tree.device:
                 raise CrossesMount(errno.EXDEV, "another device", name)
-            child = Directory(self._tree, directory, os.fsencode(name), status.st_ino, status.st_blocks * 512)
+            child = Directory(self._tree, directory, name, status.st_ino, status.st_blocks * 512)
             child.waiting = 1
             child.passes = directory.passes + 1
             child.tail = directory.tail + len(directory.children)
@@ -459,49 +477,45 @@ class _Removing:
                 directory.waiting += 1
             self._submit(self._empty, child, _weight(child))
 
-    def _look_up(self, directory: Directory, descriptor: int, names: Sequence[str], gauge: Gauge) -> None:
+    def _look_up(self, directory: Directory, descriptor: int, names: list[bytes], gauge: Gauge) -> None:
         """Brings the names to the kernel's cache in parallel, where each would take a round trip in the unlink.
 
         All of this ends before the first unlink: NFS keeps a file that is being looked up under another name.
         """
         if len(names) < LOOK_UP_FROM:
             return
-        _look_up_quietly(descriptor, names[:1])
-        if gauge.done(Kind.READ) < SLOW:
+        first = bulk.look_up(descriptor, names, 0, ONE)
+        gauge.done(Kind.READ)
+        if first.took < SLOW:
             return
         parts = [names[at : at + _LOOK_UP_PART] for at in range(1, len(names), _LOOK_UP_PART)]
         self._pool.share(partial(self._look_up_part, descriptor), parts, _weight(directory))
         gauge.begin()
 
-    def _look_up_part(self, descriptor: int, names: Sequence[str]) -> None:
+    def _look_up_part(self, descriptor: int, names: list[bytes]) -> None:
         gauge = self._pool.gauge(self._cancel)
-        for name in names:
-            if self._stopping:
-                return
-            _look_up_quietly(descriptor, [name])
-            gauge.done(Kind.READ)
+        at = 0
+        while at < len(names) and not self._stopping:
+            spell = bulk.look_up(descriptor, names, at, gauge.spell_end())
+            at += spell.operations
+            gauge.done(Kind.READ, spell.operations, spell.last)
 
     def _unlink(
-        self, directory: Directory, descriptor: int, names: Sequence[str], leftover: _Leftover, gauge: Gauge
+        self, directory: Directory, descriptor: int, names: list[bytes], leftover: _Leftover, gauge: Gauge
     ) -> None:
-        """The loop that everything else is for: one unlink after the other, and a look at the cancel before each."""
-        removed = 0
+        """The loop that everything else is for: one spell of unlinks after the other, with a look at the cancel."""
+        removed = at = 0
         told_at = gauge.stamp
         place = _Place(directory, descriptor, gauge)
         try:
-            for name in names:
-                if self._stopping:
-                    break
-                if gauge.stamp >= place.good_until:
-                    place.check()
-                try:
-                    os.unlink(name, dir_fd=descriptor)
-                    removed += 1
-                except FileNotFoundError:
-                    removed += 1
-                except OSError as error:
-                    removed += self._unlink_otherwise(directory, descriptor, name, error, leftover)
-                gauge.done(Kind.CHANGE)
+            while at < len(names) and not self._stopping:
+                done = bulk.unlink(descriptor, names, at, place.good_for())
+                removed += done.gone
+                at += done.gone
+                if done.error is not None:
+                    removed += self._unlink_otherwise(directory, descriptor, names[at], done.error, leftover)
+                    at += 1
+                gauge.done(Kind.CHANGE, done.spell.operations, done.spell.last)
                 if removed >= _TELL_EVERY or gauge.stamp > told_at + _TELL_AFTER:
                     self._tell_unlinked(directory, removed)
                     removed = 0
@@ -520,43 +534,35 @@ class _Removing:
         self._tell(count, share)
 
     def _unlink_otherwise(
-        self, directory: Directory, descriptor: int, name: str, error: OSError, leftover: _Leftover
+        self, directory: Directory, descriptor: int, name: bytes, error: OSError, leftover: _Leftover
     ) -> bool:
         """After a failed unlink: makes the directory writable where we may, else notes why. Whether it is gone."""
-        if error.errno in FORBIDDEN:
-            try:
-                if self._make_writable(directory, descriptor):
-                    os.unlink(name, dir_fd=descriptor)
-                    return True
-            except FileNotFoundError:
-                return True
-            except OSError as again:
-                error = again
-        self._consider(directory, error)
-        reason = error
-        leftover.add(
-            reason,
-            lambda: f"{directory.shown(os.fsencode(name))}: {words_for(reason)}{_whose(reason, descriptor, name)}",
-        )
+        left = self._once_writable(bulk.unlink, name, descriptor, directory, error)
+        if left is None:
+            return True
+        self._consider(directory, left)
+        leftover.add(left, lambda: f"{directory.shown(name)}: {words_for(left)}{_whose(left, descriptor, name)}")
         return False
 
-    def _rmdir(self, name: bytes, descriptor: int, directory: Directory | None, gauge: Gauge) -> OSError | None:
-        """Removes an empty directory; the error that kept it. `directory` is the one open as `descriptor`, if ours."""
-        try:
-            try:
-                os.rmdir(name, dir_fd=descriptor)
-            except PermissionError:
-                if directory is None or not self._make_writable(directory, descriptor):
-                    raise
-                os.rmdir(name, dir_fd=descriptor)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            self._consider(directory or self._top, error)
+    def _rmdir_otherwise(
+        self, name: bytes, descriptor: int, directory: Directory | None, error: OSError
+    ) -> OSError | None:
+        """After a failed rmdir: the error that keeps it. `directory` is the one open as `descriptor`, if ours."""
+        left = self._once_writable(bulk.rmdir, name, descriptor, directory, error)
+        if left is not None:
+            self._consider(directory or self._top, left)
+        return left
+
+    def _once_writable(
+        self, remove: _Remove, name: bytes, descriptor: int, directory: Directory | None, error: OSError
+    ) -> OSError | None:
+        """Once more where we may not and the directory can be made writable; the error that is left."""
+        if error.errno not in FORBIDDEN or directory is None:
             return error
-        finally:
-            gauge.done(Kind.CHANGE)
-        return None
+        try:
+            return remove(descriptor, [name], 0, ONE).error if self._make_writable(directory, descriptor) else error
+        except OSError as again:
+            return again
 
     def _make_writable(self, directory: Directory, descriptor: int) -> bool:
         """Gives the owner, if that is us, all rights on a directory that lacks them (Go's module cache is 0555).
@@ -587,7 +593,7 @@ class _Place:
     from the top, after each `tree.WAY_GOOD_FOR` seconds. What remains is a move in between.
     """
 
-    __slots__ = ("_descriptor", "_directory", "_gauge", "_walked_until", "good_until")
+    __slots__ = ("_descriptor", "_directory", "_gauge", "_good_until", "_walked_until")
 
     def __init__(self, directory: Directory, descriptor: int, gauge: Gauge) -> None:
         self._directory = directory
@@ -595,22 +601,26 @@ class _Place:
         self._gauge = gauge
         #: in the gauge's time
         self._walked_until = gauge.stamp + WAY_GOOD_FOR if directory.tree.asks_server else math.inf
-        self.good_until = 0.0
+        self._good_until = 0.0
 
-    def check(self) -> None:
-        """Raises an ESTALE, after which the way from the top is opened anew, unless it is known to be in place.
+    def good_for(self) -> int:
+        """The time until which it may be worked in, for bulk.py; looks where the last look does not hold any more.
 
-        Where another host has moved it: what `DescriptorCache.pinned` raises.
+        Raises an ESTALE, after which the way from the top is opened anew, unless it is known to be in place. Where
+        another host has moved it: what `DescriptorCache.pinned` raises.
         """
         now = self._gauge.stamp
-        if now < self.good_until:
-            return
+        if now >= self._good_until:
+            self._look(now)
+            self._good_until = now + LOOK_AGAIN
+        return ONE if self._gauge.pool.paced else int(self._good_until * 1e9)
+
+    def _look(self, now: float) -> None:
         if not self._directory.is_in_place(self._descriptor):
             raise OSError(errno.ESTALE, "was moved while it was removed")
         if now > self._walked_until:
             with self._gauge.pool.descriptors.pinned(self._directory):
                 self._walked_until = now + WAY_GOOD_FOR
-        self.good_until = now + LOOK_AGAIN
 
 
 def _from_top(top: Directory) -> Iterator[Directory]:
@@ -626,26 +636,30 @@ def _weight(directory: Directory) -> Priority:
     return removing(directory.files + len(directory.children) + directory.tail)
 
 
-def _sort_out(listing: "Iterator[os.DirEntry[str]]", known: set[str], names: list[str], strangers: list[str]) -> bool:
-    """The next names of a listing: those to unlink, and directories nobody knows. Whether there may be more.
+def _last(directories: list[Directory], count: int) -> list[Directory]:
+    """Takes so many from the end of the list."""
+    at = len(directories) - count
+    taken = directories[at:]
+    del directories[at:]
+    return taken
+
+
+def _sort_out(listing: Listing, known: set[bytes], descriptor: int) -> tuple[list[bytes], list[bytes]]:
+    """The names of a listing: those to unlink, and directories nobody knows.
 
     A name that was a directory at the discovery is left alone, whatever it is now.
     """
-    count = 0
-    for entry in islice(listing, BATCH):
-        count += 1
-        if entry.name in known:
-            continue
-        (strangers if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
-    return count == BATCH
+    directories = listing.directories() + [name for name in listing.untold() if _is_directory(name, descriptor)]
+    strangers = [name for name in directories if name not in known]
+    others = known.union(strangers)
+    return [name for name in listing.names if name not in others], strangers
 
 
-def _look_up_quietly(descriptor: int, names: Sequence[str]) -> None:
-    for name in names:
-        try:
-            os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-        except OSError:  # the unlink will say it
-            continue
+def _is_directory(name: bytes, descriptor: int) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _only(shown: str, error: OSError, whose: str = "") -> _Leftover:
@@ -654,7 +668,7 @@ def _only(shown: str, error: OSError, whose: str = "") -> _Leftover:
     return leftover
 
 
-def _whose(error: OSError, descriptor: int, name: str) -> str:
+def _whose(error: OSError, descriptor: int, name: bytes) -> str:
     """Who could do what we may not."""
     if error.errno not in FORBIDDEN:
         return ""
