@@ -561,6 +561,8 @@ class _Removing:
             return error
         try:
             return remove(descriptor, [name], 0, ONE).error if self._make_writable(directory, descriptor) else error
+        except FileNotFoundError:
+            return None
         except OSError as again:
             return again
 
@@ -652,6 +654,8 @@ def _sort_out(listing: Listing, known: set[bytes], descriptor: int) -> tuple[lis
     directories = listing.directories() + [name for name in listing.untold() if _is_directory(name, descriptor)]
     strangers = [name for name in directories if name not in known]
     others = known.union(strangers)
+    if not others:
+        return listing.names, []
     return [name for name in listing.names if name not in others], strangers
 
 

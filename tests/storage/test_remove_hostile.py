@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeper_gui.storage import files, remove
+from sweeper_gui.storage import bulk, files, remove
 from sweeper_gui.storage.discover import Directory
 from sweeper_gui.storage.queue import Gauge, Impact, WorkPool
 from tests.support.hostile import hostile
@@ -151,9 +151,9 @@ def test_directories_that_are_made_ever_deeper_are_not_followed_for_ever(
 def test_listing_without_an_end_is_given_up(pool: WorkPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     top = make_tree(tmp_path / "top", 20)
     discovery = discovered(pool, top)
-    original = remove._sort_out
+    original = bulk.list_names
     with monkeypatch.context() as patch:
-        patch.setattr(remove, "_sort_out", lambda *arguments: original(*arguments) or True)
+        patch.setattr(bulk, "list_names", lambda *one, **more: original(*one, **more)._replace(more=True))
         result = removed(pool, top, discovery)
     assert result.outcome is remove.RemovalOutcome.FAILED
     assert "in use on this or another host" in result.errors[0]

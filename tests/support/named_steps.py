@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from sweeper_gui.storage import files
+from sweeper_gui.storage import bulk, files
+from tests.support.pieces import one_by_one
 
 _CALLS = ("rename", "unlink", "rmdir", "mkdir", "write", "pwrite", "fsync", "ftruncate", "fchmod", "link")
 _NEED_SPACE = ("rename", "renameat2", "mkdir", "write", "pwrite", "fsync", "link", "open")
@@ -49,6 +50,8 @@ class NamedSteps:
         self.failing = 0
         for name in _CALLS:
             patch.setattr(os, name, self._counted(name, getattr(os, name)))
+        for name in ("unlink", "rmdir"):
+            patch.setattr(bulk, name, one_by_one(getattr(bulk, name), self._counted_in(name)))
         patch.setattr(os, "open", self._counted("open", os.open, matters=_writes))
         patch.setattr(files, "open_directory", self._counted("enter", files.open_directory))
         library = files.rename_exclusively.__globals__["_libc"]
@@ -67,6 +70,11 @@ class NamedSteps:
             return function(*arguments, **keywords)
 
         return step
+
+    def _counted_in(self, name: str) -> Callable[[int, bytes], None]:
+        """The step of removing one of many names in a directory."""
+        step = self._counted(name, lambda *_, **__: None)
+        return lambda directory, entry: step(entry, dir_fd=directory)
 
     def _count(self, label: str) -> None:
         with self._lock:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from sweeper_gui.storage import bulk
-from sweeper_gui.storage.bulk import Listing
+from sweeper_gui.storage.bulk import ONE, Listing, Removed, Spell
+
+#: What `bulk.unlink` and `bulk.rmdir` are.
+Remove = Callable[[int, list[bytes], int, int], Removed]
 
 
 def list_in_pieces(patch: pytest.MonkeyPatch, size: int, before: Callable[[], None] = lambda: None) -> None:
@@ -22,3 +25,20 @@ def list_in_pieces(patch: pytest.MonkeyPatch, size: int, before: Callable[[], No
         return Listing(whole.names[:size], whole.kinds[:size], more=bool(rest.names))
 
     patch.setattr(bulk, "list_names", list_names)
+
+
+def one_by_one(remove: Remove, before: Callable[[int, bytes], None]) -> Remove:
+    """The same, one name a call: so each is a step. What `before` raises as OSError is what becomes of the name.
+
+    `before` is given the descriptor of the directory and the name.
+    """
+
+    def act(directory: int, names: list[bytes], at: int, end: int) -> Removed:
+        if at < len(names):
+            try:
+                before(directory, names[at])
+            except OSError as error:
+                return Removed(0, error, Spell(1, 0.0, 0.0))
+        return remove(directory, names, at, ONE)
+
+    return act

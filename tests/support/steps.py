@@ -1,7 +1,7 @@
 """Everything that a run changes outside the process, step by step, and something done right before one of the steps.
 
 The steps are counted in the order in which they happen: each rename, unlink, rmdir, mkdir, open for writing, write,
-fsync, truncation and change of mode.
+fsync, truncation and change of mode. Where many names are removed in one call they are removed one by one.
 """
 
 import os
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from sweeper_gui.storage import files
+from sweeper_gui.storage import bulk, files
+from tests.support.pieces import one_by_one
 
 _FUNCTIONS = ("rename", "unlink", "rmdir", "mkdir", "write", "pwrite", "fsync", "ftruncate", "fchmod")
 
@@ -38,8 +39,12 @@ class Steps:
         library = files.rename_exclusively.__globals__["_libc"]
         functions: dict[str, Any] = {name: self._counting(name, getattr(os, name)) for name in _FUNCTIONS}
         functions["open"] = self._counting("open", os.open, matters=_writes)
+        removals: dict[str, Any] = {
+            name: one_by_one(getattr(bulk, name), lambda *_, name=name: self.step(name)) for name in ("unlink", "rmdir")
+        }
         with (
             mock.patch.multiple(os, **functions),
+            mock.patch.multiple(bulk, **removals),
             mock.patch.dict(files.rename_exclusively.__globals__, {"_libc": _Library(library, self)}),
         ):
             yield

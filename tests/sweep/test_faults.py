@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from sweeper_gui.core.outcome import Ending, Outcome, Report
+from sweeper_gui.storage import bulk, files, order
 from sweeper_gui.storage import discover as discover_module
-from sweeper_gui.storage import files, order
 from sweeper_gui.storage import lock as lock_module
 from sweeper_gui.storage.discover import Discovery
 from sweeper_gui.storage.volume import Volume, VolumeError
@@ -27,6 +27,7 @@ from sweeper_gui.sweep.tree import Tree
 from tests.support.messages import Messages
 from tests.support.mounts import ext4
 from tests.support.nobody import as_nobody
+from tests.support.pieces import one_by_one
 from tests.support.trees import fingerprint
 from tests.sweep.rig import Rig, outcome_of, results
 
@@ -272,22 +273,21 @@ def test_lock_that_is_lost_between_two_renames_ends_the_unlinks_too(rig: Rig, mo
     rig.volume.live("live-0", 10)
     rig.volume.deleted("gone-0", 200)
     plan, lost, unlinked = rig.plan(cap=10), threading.Event(), itertools.count(1)
-    lose, unlink = Site.lose_lock, os.unlink
+    lose = Site.lose_lock
 
     def lose_lock(self: Site, why: VolumeError) -> None:
         lose(self, why)
         lost.set()
 
-    def unlink_and_lose(name: object, *arguments: Any, **keywords: Any) -> None:
-        unlink(name, *arguments, **keywords)  # type: ignore[arg-type]
-        if os.fsdecode(name).startswith("f") and next(unlinked) == 3:  # type: ignore[arg-type]
+    def lose_after_three(directory: int, name: bytes) -> None:
+        if name.startswith(b"f") and next(unlinked) == 4:
             (rig.control_dir / "lock").write_text("another host's")
             assert lost.wait(60)
 
     monkeypatch.setattr(lock_module, "BEAT", 0.02)
     monkeypatch.setattr(Site, "lose_lock", lose_lock)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", unlink_and_lose)
+        patch.setattr(bulk, "unlink", one_by_one(bulk.unlink, lose_after_three))
         report = rig.sweep(plan)
     assert report.ending is Ending.STOPPED
     assert "lock file has been changed" in report.problem

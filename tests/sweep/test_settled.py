@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sweeper_gui.storage import files
+from sweeper_gui.storage import bulk, files
+from tests.support.pieces import one_by_one
 from tests.support.trees import fingerprint
 from tests.sweep.rig import Rig, outcome_of, results
 
@@ -24,17 +25,20 @@ def acts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Each rename, fsync and unlink, with the directory it concerns."""
     done: list[tuple[str, str]] = []
 
-    def noting(name: str, function: Any, which: str) -> Any:
+    def note_unlink(directory: int, name: bytes) -> None:
+        done.append(("unlink", os.readlink(f"/proc/self/fd/{directory}")))
+
+    def noting(name: str, function: Any) -> Any:
         def act(*arguments: Any, **keywords: Any) -> Any:
-            descriptor = keywords[which] if which else arguments[-1 if name == "fsync" else 3]
+            descriptor = arguments[-1 if name == "fsync" else 3]
             done.append((name, os.readlink(f"/proc/self/fd/{descriptor}")))
             return function(*arguments, **keywords)
 
         return act
 
-    monkeypatch.setattr(os, "fsync", noting("fsync", os.fsync, ""))
-    monkeypatch.setattr(os, "unlink", noting("unlink", os.unlink, "dir_fd"))
-    monkeypatch.setattr(files, "rename_exclusively", noting("rename", files.rename_exclusively, ""))
+    monkeypatch.setattr(os, "fsync", noting("fsync", os.fsync))
+    monkeypatch.setattr(bulk, "unlink", one_by_one(bulk.unlink, note_unlink))
+    monkeypatch.setattr(files, "rename_exclusively", noting("rename", files.rename_exclusively))
     return done
 
 
