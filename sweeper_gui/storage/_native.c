@@ -1,8 +1,9 @@
-/* The innermost loops of reading and removing: many system calls in one directory, without Python's lock.
+/* The innermost loops of reading and removing: many system calls in one directory, without Python's lock; and the few
+   that are made for each directory.
 
-   Each function works on entries of one open directory, given as single path components; anything else is refused
+   Each loop works on entries of one open directory, given as single path components; anything else is refused
    before the kernel sees it. It ends at the first error, at a limit of entries, or when a time has passed, so that the
-   caller can look at a cancel. What the errors, the numbers and the names mean is decided in Python (bulk.py).
+   caller can look at a cancel. What the errors, the numbers and the names mean is decided in Python (bulk.py, files.py).
 
    Nothing is kept between two calls. While the lock is given away only the C stack and referenced names are touched. */
 
@@ -103,6 +104,73 @@ static bool hold(struct names *names, PyObject *list, Py_ssize_t at)
         names->text[names->count++] = text;
     }
     return true;
+}
+
+/* --- one directory ------------------------------------------------------------------------------------------------- */
+
+/* openat2(2), which the C library may be too old to know; the number is the same on every architecture. */
+#define OPENAT2 437
+#define NO_XDEV 0x01
+#define NO_SYMLINKS 0x04
+#define BENEATH 0x08
+/* It says EAGAIN where a rename raced the look-up; but a file system may say it too, and for ever. */
+#define OPEN_ATTEMPTS 100
+
+static int open_one(int parent, const char *text, uint64_t flags)
+{
+    const struct {
+        uint64_t flags, mode, resolve;
+    } how = {flags, 0, BENEATH | NO_SYMLINKS | NO_XDEV};
+    long opened;
+    int attempts = 0;
+    do
+        opened = syscall(OPENAT2, parent, text, &how, sizeof how);
+    while (opened < 0 && (errno == EAGAIN || errno == EINTR) && ++attempts < OPEN_ATTEMPTS);
+    return (int)opened;
+}
+
+PyDoc_STRVAR(open_beneath_doc, "open_beneath(name, parent, flags) -> descriptor");
+
+static PyObject *open_beneath(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *name;
+    int parent, flags;
+    if (!PyArg_ParseTuple(arguments, "Oii:open_beneath", &name, &parent, &flags))
+        return NULL;
+    const char *text = component(name);
+    if (text == NULL)
+        return NULL;
+    int descriptor;
+    Py_INCREF(name);
+    Py_BEGIN_ALLOW_THREADS
+    descriptor = open_one(parent, text, (uint64_t)flags);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(name);
+    return descriptor < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(descriptor);
+}
+
+PyDoc_STRVAR(identities_doc, "identities(directory, path, other) -> ((device, inode), (device, inode))");
+
+/* Of two paths that go up from a directory. No server is asked. */
+static PyObject *identities(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int directory, failed;
+    const char *path, *other;
+    struct statx one, two;
+    if (!PyArg_ParseTuple(arguments, "iyy:identities", &directory, &path, &other))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    failed = statx(directory, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &one) ||
+             statx(directory, other, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &two);
+    Py_END_ALLOW_THREADS
+    if (failed)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    return Py_BuildValue("((KK)(KK))", (unsigned long long)makedev(one.stx_dev_major, one.stx_dev_minor),
+                         (unsigned long long)one.stx_ino,
+                         (unsigned long long)makedev(two.stx_dev_major, two.stx_dev_minor),
+                         (unsigned long long)two.stx_ino);
 }
 
 /* --- listing ------------------------------------------------------------------------------------------------------- */
@@ -488,6 +556,8 @@ static PyObject *rmdir_names(PyObject *module, PyObject *arguments)
 /* --- the module ---------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef methods[] = {
+    {"open_beneath", open_beneath, METH_VARARGS, open_beneath_doc},
+    {"identities", identities, METH_VARARGS, identities_doc},
     {"list_names", list_names, METH_VARARGS, list_names_doc},
     {"attributes", attributes, METH_VARARGS, attributes_doc},
     {"unlink", unlink_names, METH_VARARGS, unlink_doc},
@@ -500,7 +570,7 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "_native",
-    .m_doc = "The innermost loops of reading and removing; use sweeper_gui.storage.bulk.",
+    .m_doc = "The innermost loops of reading and removing; see sweeper_gui.storage.bulk.",
     .m_size = 0,
     .m_methods = methods,
     .m_slots = slots,

@@ -14,13 +14,11 @@ import struct
 from functools import cache
 
 from sweeper_gui.core.workspace import Identity
+from sweeper_gui.storage import _native
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _SYS_OPENAT2 = 437  # the same on every architecture: it came after the numbers were unified (asm-generic/unistd.h)
-_RESOLVE_NO_XDEV = 0x01
-_RESOLVE_NO_SYMLINKS = 0x04
-_RESOLVE_BENEATH = 0x08
 _RENAME_NOREPLACE = 1
 #: statx(2): no server is asked, or it is although the attributes are cached; an open file instead of a name
 _AT_STATX_DONT_SYNC = 0x4000
@@ -35,8 +33,6 @@ _STATX = struct.Struct("=16xIIIH2xQQQ40xqI4xqI12xII112x")
 _UNKNOWN_INODE = 0xFFFFFFFF
 #: so many '../' fit into the longest path
 _MAX_STEPS_UP = 1_300
-#: openat2 says EAGAIN where a rename raced the look-up; but a file system may say it too, and for ever.
-_OPEN_ATTEMPTS = 100
 _MOST = 2**63 - 1
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOOK_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -105,15 +101,10 @@ def reopen(descriptor: int) -> int:
 
 
 def _openat2(name: bytes, parent: int, flags: int) -> int:
-    how = struct.pack("QQQ", flags, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_XDEV)
-    code = errno.EAGAIN
-    for _ in range(_OPEN_ATTEMPTS):
-        result = int(_libc.syscall(_SYS_OPENAT2, parent, name, how, ctypes.c_size_t(len(how))))
-        if result >= 0:
-            return result
-        code = ctypes.get_errno()
-        if code not in (errno.EINTR, errno.EAGAIN):
-            break
+    try:
+        return _native.open_beneath(name, parent, flags)
+    except OSError as error:
+        code = error.errno or 0
     if code == errno.EXDEV:
         raise CrossesMount(code, "a mount point", name)
     if code == errno.ELOOP:
@@ -145,8 +136,8 @@ def mount_id(descriptor: int) -> int:
     raise OSError(errno.ENOSYS, "the kernel does not tell mount ids")
 
 
-def identity_above(descriptor: int, levels: int) -> tuple[int, int]:
-    """(device, inode) of the directory so many levels above an open one; 0 is itself.
+def identities_above(descriptor: int, levels: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(device, inode) of the directory so many levels above an open one, 0 is itself, and of the next one above that.
 
     The kernel goes up its own tree of directories: it sees at once every rename made on this host, and no server is
     asked, so that this takes microseconds on any volume.
@@ -157,15 +148,10 @@ def identity_above(descriptor: int, levels: int) -> tuple[int, int]:
             descriptor = os.open(b"../" * _MAX_STEPS_UP, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
             passed.append(descriptor)
             levels -= _MAX_STEPS_UP
-        return _known_identity(descriptor, b"../" * levels or b".")
+        return _native.identities(descriptor, b"../" * levels or b".", b"../" * (levels + 1))
     finally:
         for passed_descriptor in passed:
             os.close(passed_descriptor)
-
-
-def _known_identity(descriptor: int, path: bytes) -> tuple[int, int]:
-    _, _, _, _, inode, *_, major, minor = _statx(descriptor, path, _AT_STATX_DONT_SYNC, _STATX_INO)
-    return os.makedev(major, minor), inode
 
 
 def _statx(directory: int, path: bytes, flags: int, mask: int) -> tuple[int, ...]:

@@ -10,17 +10,17 @@ import math
 import os
 import resource
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from time import monotonic
+from types import TracebackType
 from typing import TypeVar
 
 from sweeper_gui.core.names import visible
 from sweeper_gui.storage import files
 
-#: Open directories are kept up to this number. Jobs pin at most two each and a listing duplicates one, so that with
-#: 64 in flight there are never more than 256.
+#: Open directories are kept up to this number. Jobs pin at most two each, and one more may be about to be closed, so
+#: that with 64 in flight there are never more than 256.
 MAX_OPEN = 160
 _PER_JOB = 3.5
 #: Of the descriptors that the process may have, those for everything else: logs, pipes, sockets, libraries.
@@ -69,9 +69,9 @@ class Tree:
 
     @property
     def home(self) -> tuple[int, int]:
-        """The identity of the directory that the top is in, as `files.identity_above` gives it."""
+        """The identity of the directory that the top is in, as `files.identities_above` gives it."""
         if self._home is None:
-            self._home = files.identity_above(self.parent_fd, 0)
+            self._home = files.identities_above(self.parent_fd, 0)[0]
         return self._home
 
 
@@ -96,10 +96,7 @@ class Node:
         A process that had been at work in a tree can move a part of it elsewhere, into a live workspace, and an open
         descriptor goes along. Only moves on this host are seen at once.
         """
-        return (
-            files.identity_above(descriptor, self.depth) == self.tree.top
-            and files.identity_above(descriptor, self.depth + 1) == self.tree.home
-        )
+        return files.identities_above(descriptor, self.depth) == (self.tree.top, self.tree.home)
 
     def path(self, entry: bytes = b"") -> bytes:
         """The path below the top, of the entry in this directory where one is given."""
@@ -133,11 +130,15 @@ class DescriptorCache:
     """Opens nodes, and keeps those open that were used last. Safe to use from any thread."""
 
     def __init__(self, capacity: int = MAX_OPEN) -> None:
-        self._capacity = min(capacity, int(most_jobs() * (_PER_JOB - 1)))  # a listing's duplicate is not in the cache
+        self._capacity = min(
+            capacity, int(most_jobs() * (_PER_JOB - 1))
+        )  # one that is being closed is not in the cache
         self._lock = threading.Lock()
         #: open and unpinned, the one that was used last at the end
         self._resting: OrderedDict[_Handle, None] = OrderedDict()
         self._open = 0
+        #: to be closed by whoever comes first, without the lock: a file system may take its time for it
+        self._leaving: deque[int] = deque()
 
     @property
     def open_now(self) -> int:
@@ -151,23 +152,18 @@ class DescriptorCache:
         tree.device = status.st_dev
         tree.top = (status.st_dev, status.st_ino)
         node = make(status)
-        self._unpin(self._adopt(node, descriptor))
+        self.unpin(self._adopt(node, descriptor))
         if tree.asks_server and not files.is_listed_as(status.st_ino, tree.name, tree.parent_fd):
             raise TreeChanged(f"{visible(tree.name)} is another directory than this host takes it for")
         return node, status
 
-    @contextmanager
-    def pinned(self, node: Node) -> Iterator[int]:
-        """The node's descriptor, which stays open in the block.
+    def pinned(self, node: Node) -> "_Pinned":
+        """``with cache.pinned(node) as descriptor: …``: the node's descriptor, which stays open in the block.
 
         Raises `TreeChanged` where it or a directory above it is another one than before, `files.CrossesMount` where
         something is mounted there by now, NotADirectoryError, FileNotFoundError and other OSErrors.
         """
-        handle = self._pin(node)
-        try:
-            yield handle.descriptor
-        finally:
-            self._unpin(handle)
+        return _Pinned(self, node)
 
     def forget_way(self, node: Node) -> None:
         """Makes the node and all above it be opened anew when they are needed next (a server said ESTALE)."""
@@ -177,28 +173,31 @@ class DescriptorCache:
                 if step.handle is not None:
                     self._detach(step.handle)
                 step = step.parent
+        self._close_leaving()
 
     def forget(self, tree: Tree) -> None:
         """Closes what is open of a tree that is done with."""
         with self._lock:
             for handle in [handle for handle in self._resting if handle.node and handle.node.tree is tree]:
                 self._detach(handle)
+        self._close_leaving()
 
     def close(self) -> None:
         """Closes everything that nobody is using."""
         with self._lock:
             for handle in [*self._resting]:
                 self._detach(handle)
+        self._close_leaving()
 
-    def _pin(self, node: Node) -> _Handle:
-        """Walks down from the nearest open ancestor; each step is pinned until the next one is open."""
+    def pin(self, node: Node) -> "_Handle":
+        """As `pinned`, until `unpin`. Walks down from the nearest open ancestor; each step is pinned until the next."""
         handle, way = self._nearest(node)
         for step in reversed(way):
             try:
                 below = self._open_below(handle, step)
             finally:
                 if handle is not None:
-                    self._unpin(handle)
+                    self.unpin(handle)
             handle = below
         assert handle is not None
         return handle
@@ -241,39 +240,69 @@ class DescriptorCache:
                 handle = node.handle = _Handle(descriptor, node)
                 self._open += 1
                 self._make_room()
-                return handle
-            handle.pins += 1
-            self._resting.pop(handle, None)
-        os.close(descriptor)
+            else:
+                handle.pins += 1
+                self._resting.pop(handle, None)
+                self._leaving.append(descriptor)
+        self._close_leaving()
         return handle
 
-    def _unpin(self, handle: _Handle) -> None:
+    def unpin(self, handle: _Handle) -> None:
+        """Once for each `pin`."""
         with self._lock:
             handle.pins -= 1
             if handle.pins:
                 return
             if handle.node is None:
-                self._close(handle)
+                self._leave(handle)
             else:
                 self._resting[handle] = None
                 self._make_room()
+        self._close_leaving()
 
     def _make_room(self) -> None:
         while self._open > self._capacity and self._resting:
             self._detach(next(iter(self._resting)))
 
     def _detach(self, handle: _Handle) -> None:
-        """Takes it from its node and closes it, now or when its last user has ended. Holds the lock."""
+        """Takes it from its node and has it closed, now or when its last user has ended. Holds the lock."""
         if handle.node is not None:
             handle.node.handle = None
             handle.node = None
         if not handle.pins:
             self._resting.pop(handle, None)
-            self._close(handle)
+            self._leave(handle)
 
-    def _close(self, handle: _Handle) -> None:
+    def _leave(self, handle: _Handle) -> None:
         self._open -= 1
-        os.close(handle.descriptor)
+        self._leaving.append(handle.descriptor)
+
+    def _close_leaving(self) -> None:
+        while self._leaving:
+            try:
+                descriptor = self._leaving.popleft()
+            except IndexError:  # another thread was faster
+                return
+            os.close(descriptor)
+
+
+class _Pinned:
+    """A descriptor that stays open in a `with` block."""
+
+    __slots__ = ("_cache", "_handle", "_node")
+
+    def __init__(self, cache: DescriptorCache, node: Node) -> None:
+        self._cache = cache
+        self._node = node
+
+    def __enter__(self) -> int:
+        self._handle = self._cache.pin(self._node)
+        return self._handle.descriptor
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cache.unpin(self._handle)
 
 
 def _status(descriptor: int) -> os.stat_result:

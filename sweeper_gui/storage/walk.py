@@ -10,7 +10,6 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -53,14 +52,16 @@ class Counters:
             self.bytes = files.bounded(self.bytes + size)
 
 
-@dataclass(frozen=True, slots=True)
 class _Reading(Generic[N]):
     """An open directory whose entries are read; `directories` are those among them, where somebody wants to know."""
 
-    node: N
-    descriptor: int
-    rules: bulk.Rules
-    directories: Set[bytes]
+    __slots__ = ("descriptor", "directories", "node", "rules")
+
+    def __init__(self, node: N, descriptor: int, rules: bulk.Rules, directories: Set[bytes]) -> None:
+        self.node = node
+        self.descriptor = descriptor
+        self.rules = rules
+        self.directories = directories
 
 
 #: A part of a walk. What raises has added nothing yet, so that it can be tried again.
@@ -197,6 +198,7 @@ class Walk(ABC, Generic[N]):
             top, status = self.pool.descriptors.open_top(
                 self.tree, lambda status: self.node(None, b"", status.st_ino, status.st_blocks * 512)
             )
+        self._rules = bulk.Rules(status.st_dev, files.bounded(self.now_ns), self.tree.asks_server, keep=False)
         with self.lock:
             self.allocated += status.st_blocks * 512
             self.apparent += status.st_size
@@ -213,9 +215,12 @@ class Walk(ABC, Generic[N]):
             self.enter(node, descriptor, listing)
             gauge.begin()
             self._read_listing(node, descriptor, listing, gauge)
-            with self.lock:
-                self._pending += 1
-            self._run(partial(self._read_end, node), node)
+            try:
+                self._take_end(node, descriptor)
+            except OSError:  # tried again on its own: the entries have been added
+                with self.lock:
+                    self._pending += 1
+                self._run(partial(self._read_end, node), node)
 
     def _read_listing(self, node: N, descriptor: int, listing: Listing, gauge: Gauge) -> None:
         """The first entries and all that follow. An error after the first is final: these have been added."""
@@ -232,15 +237,17 @@ class Walk(ABC, Generic[N]):
             gauge.done(Kind.OTHER)
 
     def _reading(self, node: N, descriptor: int, listing: Listing | None = None) -> "_Reading[N]":
-        keeps = listing is not None and self.wants(node)
-        rules = bulk.Rules(self.tree.device, files.bounded(self.now_ns), self.tree.asks_server, keeps)
-        directories = frozenset(listing.directories()) if listing is not None and keeps else frozenset()
-        return _Reading(node, descriptor, rules, directories)
+        if listing is not None and self.wants(node):
+            return _Reading(node, descriptor, self._rules._replace(keep=True), frozenset(listing.directories()))
+        return _Reading(node, descriptor, self._rules, frozenset())
 
     def _read_end(self, node: N) -> None:
         """The directory itself, once it has been listed."""
         with self.pool.descriptors.pinned(node) as descriptor:
-            status = files.fresh_stat(b"", descriptor) if self.tree.asks_server else os.fstat(descriptor)
+            self._take_end(node, descriptor)
+
+    def _take_end(self, node: N, descriptor: int) -> None:
+        status = files.fresh_stat(b"", descriptor) if self.tree.asks_server else os.fstat(descriptor)
         with self.lock:
             self.listed(node, status)
 

@@ -145,7 +145,7 @@ def test_place_is_known_at_any_depth(pool: WorkPool, tmp_path: Path, depth: int)
             node.tree.moved(parent, b"top")
             with pool.descriptors.pinned(node) as descriptor:
                 assert node.is_in_place(descriptor)
-                assert files.identity_above(descriptor, depth + 1) == files.identity_above(parent, 0)
+                assert files.identities_above(descriptor, depth + 1)[0] == files.identities_above(parent, 0)[0]
                 (volume / "live").mkdir()
                 (volume / "top" / "level").rename(volume / "live" / "level")
                 assert not node.is_in_place(descriptor)
