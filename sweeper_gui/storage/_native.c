@@ -108,6 +108,10 @@ static bool hold(struct names *names, PyObject *list, Py_ssize_t at)
 
 /* --- one directory ------------------------------------------------------------------------------------------------- */
 
+struct identity {
+    unsigned long long device, inode;
+};
+
 /* openat2(2), which the C library may be too old to know; the number is the same on every architecture. */
 #define OPENAT2 437
 #define NO_XDEV 0x01
@@ -129,7 +133,24 @@ static int open_one(int parent, const char *text, uint64_t flags)
     return (int)opened;
 }
 
-PyDoc_STRVAR(open_beneath_doc, "open_beneath(name, parent, flags) -> descriptor");
+/* An opened directory's identity; closes it where that can't be told, and then -1 with errno. */
+static int identified(int descriptor, struct identity *identity)
+{
+    struct stat status;
+    if (descriptor < 0)
+        return -1;
+    if (fstat(descriptor, &status) == 0) {
+        identity->device = status.st_dev;
+        identity->inode = status.st_ino;
+        return descriptor;
+    }
+    int code = errno;
+    close(descriptor);
+    errno = code;
+    return -1;
+}
+
+PyDoc_STRVAR(open_beneath_doc, "open_beneath(name, parent, flags) -> (descriptor, (device, inode))");
 
 static PyObject *open_beneath(PyObject *module, PyObject *arguments)
 {
@@ -142,35 +163,89 @@ static PyObject *open_beneath(PyObject *module, PyObject *arguments)
     if (text == NULL)
         return NULL;
     int descriptor;
+    struct identity identity;
     Py_INCREF(name);
     Py_BEGIN_ALLOW_THREADS
-    descriptor = open_one(parent, text, (uint64_t)flags);
+    descriptor = identified(open_one(parent, text, (uint64_t)flags), &identity);
     Py_END_ALLOW_THREADS
     Py_DECREF(name);
-    return descriptor < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(descriptor);
+    if (descriptor < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    PyObject *result = Py_BuildValue("(i(KK))", descriptor, identity.device, identity.inode);
+    if (result == NULL)
+        close(descriptor);
+    return result;
 }
 
-PyDoc_STRVAR(identities_doc, "identities(directory, path, other) -> ((device, inode), (device, inode))");
+/* So many '../' fit the longest path. */
+#define STEPS 1300
 
-/* Of two paths that go up from a directory. No server is asked. */
-static PyObject *identities(PyObject *module, PyObject *arguments)
+/* Puts so many steps up into `way`, which has room for STEPS + 1. */
+static void put_steps(char *way, Py_ssize_t steps)
+{
+    for (Py_ssize_t i = 0; i < steps; i++)
+        memcpy(way + 3 * i, "../", 3);
+    strcpy(way + 3 * steps, steps > 0 ? "" : ".");
+}
+
+/* False with errno. The kernel knows it of a directory that is open: no server is asked. */
+static bool identify(int directory, const char *way, struct identity *identity)
+{
+    struct statx status;
+    if (statx(directory, way, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &status) < 0)
+        return false;
+    identity->device = makedev(status.stx_dev_major, status.stx_dev_minor);
+    identity->inode = status.stx_ino;
+    return true;
+}
+
+/* The directory so many levels above an open one, and the next one. False with errno. Without Python's lock. */
+static bool identify_above(int directory, Py_ssize_t levels, struct identity *that, struct identity *next)
+{
+    char way[3 * (STEPS + 1) + 1];
+    int at = directory;
+    bool good = true;
+    while (good && levels > STEPS) {
+        put_steps(way, STEPS);
+        int above = openat(at, way, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        good = above >= 0;
+        int code = errno;
+        if (at != directory)
+            close(at);
+        errno = code;
+        at = above;
+        levels -= STEPS;
+    }
+    if (!good)
+        return false;
+    put_steps(way, levels);
+    good = identify(at, way, that);
+    put_steps(way, levels + 1);
+    good = good && identify(at, way, next);
+    int code = errno;
+    if (at != directory)
+        close(at);
+    errno = code;
+    return good;
+}
+
+PyDoc_STRVAR(identities_above_doc, "identities_above(directory, levels) -> ((device, inode), (device, inode))");
+
+static PyObject *identities_above(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    int directory, failed;
-    const char *path, *other;
-    struct statx one, two;
-    if (!PyArg_ParseTuple(arguments, "iyy:identities", &directory, &path, &other))
+    int directory;
+    Py_ssize_t levels;
+    if (!PyArg_ParseTuple(arguments, "in:identities_above", &directory, &levels))
         return NULL;
+    struct identity that, next;
+    bool good;
     Py_BEGIN_ALLOW_THREADS
-    failed = statx(directory, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &one) ||
-             statx(directory, other, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &two);
+    good = identify_above(directory, levels, &that, &next);
     Py_END_ALLOW_THREADS
-    if (failed)
+    if (!good)
         return PyErr_SetFromErrno(PyExc_OSError);
-    return Py_BuildValue("((KK)(KK))", (unsigned long long)makedev(one.stx_dev_major, one.stx_dev_minor),
-                         (unsigned long long)one.stx_ino,
-                         (unsigned long long)makedev(two.stx_dev_major, two.stx_dev_minor),
-                         (unsigned long long)two.stx_ino);
+    return Py_BuildValue("((KK)(KK))", that.device, that.inode, next.device, next.inode);
 }
 
 /* --- listing ------------------------------------------------------------------------------------------------------- */
@@ -516,48 +591,91 @@ static Py_ssize_t unlink_each(int directory, const struct names *names, int flag
     return count;
 }
 
+/* Where a directory must be for anything to be removed from it. */
+struct place {
+    Py_ssize_t levels; /* below the tree's top */
+    struct identity top, home;
+};
+
+static bool is_same(struct identity one, struct identity other)
+{
+    return one.device == other.device && one.inode == other.inode;
+}
+
+/* 0, or the number of an error: ESTALE where it is elsewhere by now. Without Python's lock. */
+static int check_place(int directory, const struct place *place)
+{
+    struct identity top, home;
+    if (!identify_above(directory, place->levels, &top, &home))
+        return errno;
+    return is_same(top, place->top) && is_same(home, place->home) ? 0 : ESTALE;
+}
+
+static bool parse_place(PyObject *argument, struct place *place)
+{
+    return PyArg_ParseTuple(argument, "n(KK)(KK):place", &place->levels, &place->top.device, &place->top.inode,
+                            &place->home.device, &place->home.inode);
+}
+
+static PyObject *refuse_place(int code)
+{
+    PyObject *error = Py_BuildValue("(is)", code, code == ESTALE ? "was moved while it was removed" : strerror(code));
+    if (error != NULL) {
+        PyErr_SetObject(PyExc_OSError, error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
 static PyObject *remove_names(PyObject *arguments, const char *format, int flags)
 {
     int directory;
-    PyObject *list;
+    PyObject *list, *where;
     Py_ssize_t at;
     long long until;
-    if (!PyArg_ParseTuple(arguments, format, &directory, &list, &at, &until))
+    if (!PyArg_ParseTuple(arguments, format, &directory, &list, &at, &until, &where))
+        return NULL;
+    struct place place;
+    if (where != Py_None && !parse_place(where, &place))
         return NULL;
     struct names names;
     if (!hold(&names, list, at))
         return NULL;
-    int code;
-    struct times times;
-    Py_ssize_t count;
+    int code = 0, misplaced;
+    struct times times = {0, 0};
+    Py_ssize_t count = 0;
     Py_BEGIN_ALLOW_THREADS
-    count = unlink_each(directory, &names, flags, until, &code, &times);
+    misplaced = where == Py_None ? 0 : check_place(directory, &place);
+    if (misplaced == 0)
+        count = unlink_each(directory, &names, flags, until, &code, &times);
     Py_END_ALLOW_THREADS
     let_go(&names);
+    if (misplaced != 0)
+        return refuse_place(misplaced);
     return Py_BuildValue("(niLL)", count, code, (long long)times.all, (long long)times.last);
 }
 
-PyDoc_STRVAR(unlink_doc, "unlink(directory, names, at, until) -> (count, code, took, last)");
+PyDoc_STRVAR(unlink_doc, "unlink(directory, names, at, until, place) -> (count, code, took, last)");
 
 static PyObject *unlink_names(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    return remove_names(arguments, "iOnL:unlink", 0);
+    return remove_names(arguments, "iOnLO:unlink", 0);
 }
 
-PyDoc_STRVAR(rmdir_doc, "rmdir(directory, names, at, until) -> (count, code, took, last)");
+PyDoc_STRVAR(rmdir_doc, "rmdir(directory, names, at, until, place) -> (count, code, took, last)");
 
 static PyObject *rmdir_names(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    return remove_names(arguments, "iOnL:rmdir", AT_REMOVEDIR);
+    return remove_names(arguments, "iOnLO:rmdir", AT_REMOVEDIR);
 }
 
 /* --- the module ---------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef methods[] = {
     {"open_beneath", open_beneath, METH_VARARGS, open_beneath_doc},
-    {"identities", identities, METH_VARARGS, identities_doc},
+    {"identities_above", identities_above, METH_VARARGS, identities_above_doc},
     {"list_names", list_names, METH_VARARGS, list_names_doc},
     {"attributes", attributes, METH_VARARGS, attributes_doc},
     {"unlink", unlink_names, METH_VARARGS, unlink_doc},

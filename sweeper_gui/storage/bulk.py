@@ -85,6 +85,21 @@ class Removed(NamedTuple):
     spell: Spell
 
 
+class Place(NamedTuple):
+    """Where a directory must be for anything to be removed from it.
+
+    A process that had been at work in a tree can move a part of it elsewhere, into a live workspace, and an open
+    descriptor goes along. The kernel goes up its own tree of directories: it sees at once every rename made on this
+    host, and no server is asked.
+    """
+
+    #: below the top of its tree
+    levels: int
+    #: (device, inode) of the top, and of the directory that the top is in
+    top: tuple[int, int]
+    home: tuple[int, int]
+
+
 class Rules(NamedTuple):
     """How attributes are added up: see `Tally`."""
 
@@ -178,14 +193,18 @@ def look_up(directory: int, names: list[bytes], at: int, end: int) -> Spell:
     return Tally(0).read(directory, names, at, end, _ANY)
 
 
-def unlink(directory: int, names: list[bytes], at: int, end: int) -> Removed:
-    """Unlinks `names` in an open directory, from number `at` on, until the time `end` or the first error."""
-    return _removed(_native.unlink(directory, names, at, end))
+def unlink(directory: int, names: list[bytes], at: int, end: int, place: Place | None) -> Removed:
+    """Unlinks `names` in an open directory, from number `at` on, until the time `end` or the first error.
+
+    Right before the first one it is looked whether the directory is in its place; None does not look. Raises an
+    OSError, ESTALE, where it is elsewhere.
+    """
+    return _removed(_native.unlink(directory, names, at, end, place))
 
 
-def rmdir(directory: int, names: list[bytes], at: int, end: int) -> Removed:
+def rmdir(directory: int, names: list[bytes], at: int, end: int, place: Place | None) -> Removed:
     """As `unlink`, for empty directories."""
-    return _removed(_native.rmdir(directory, names, at, end))
+    return _removed(_native.rmdir(directory, names, at, end, place))
 
 
 def _removed(answer: tuple[int, int, int, int]) -> Removed:

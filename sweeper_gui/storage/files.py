@@ -31,8 +31,6 @@ _STATX_BASIC_STATS = 0x7FF
 _STATX = struct.Struct("=16xIIIH2xQQQ40xqI4xqI12xII112x")
 #: What FUSE lists where the file system behind it tells no inodes.
 _UNKNOWN_INODE = 0xFFFFFFFF
-#: so many '../' fit into the longest path
-_MAX_STEPS_UP = 1_300
 _MOST = 2**63 - 1
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOOK_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -78,7 +76,7 @@ def open_regular(name: bytes, parent: int) -> int:
 def _open_beneath(name: bytes, parent: int, flags: int) -> int:
     _check_component(name)
     if has_openat2():
-        return _openat2(name, parent, flags)
+        return _openat2(name, parent, flags)[0]
     descriptor = os.open(name, flags, dir_fd=parent)
     try:
         if mount_id(descriptor) != mount_id(parent):
@@ -100,7 +98,21 @@ def reopen(descriptor: int) -> int:
     return os.open(".", _DIRECTORY_FLAGS, dir_fd=descriptor)
 
 
-def _openat2(name: bytes, parent: int, flags: int) -> int:
+def open_identified(name: bytes, parent: int) -> tuple[int, tuple[int, int]]:
+    """As `open_directory`, with the (device, inode) of what was opened."""
+    _check_component(name)
+    if has_openat2():
+        return _openat2(name, parent, _DIRECTORY_FLAGS)
+    descriptor = open_directory(name, parent)
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor, (status.st_dev, status.st_ino)
+
+
+def _openat2(name: bytes, parent: int, flags: int) -> tuple[int, tuple[int, int]]:
     try:
         return _native.open_beneath(name, parent, flags)
     except OSError as error:
@@ -136,22 +148,9 @@ def mount_id(descriptor: int) -> int:
     raise OSError(errno.ENOSYS, "the kernel does not tell mount ids")
 
 
-def identities_above(descriptor: int, levels: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(device, inode) of the directory so many levels above an open one, 0 is itself, and of the next one above that.
-
-    The kernel goes up its own tree of directories: it sees at once every rename made on this host, and no server is
-    asked, so that this takes microseconds on any volume.
-    """
-    passed: list[int] = []
-    try:
-        while levels > _MAX_STEPS_UP:
-            descriptor = os.open(b"../" * _MAX_STEPS_UP, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
-            passed.append(descriptor)
-            levels -= _MAX_STEPS_UP
-        return _native.identities(descriptor, b"../" * levels or b".", b"../" * (levels + 1))
-    finally:
-        for passed_descriptor in passed:
-            os.close(passed_descriptor)
+def identity_of_open(descriptor: int) -> tuple[int, int]:
+    """(device, inode) of an open directory, as the kernel knows it: no server is asked. Raises OSError."""
+    return _native.identities_above(descriptor, 0)[0]
 
 
 def _statx(directory: int, path: bytes, flags: int, mask: int) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ from functools import partial
 from sweeper_gui.core.names import visible
 from sweeper_gui.storage import bulk
 from sweeper_gui.storage.attempts import BACK_OFF, ENDS, FORBIDDEN, MAY_PASS, words_for
-from sweeper_gui.storage.bulk import ONE, SPELL, Listing
+from sweeper_gui.storage.bulk import ONE, Listing
 from sweeper_gui.storage.discover import Directory, Discovery, discover
 from sweeper_gui.storage.files import CrossesMount, bounded
 from sweeper_gui.storage.queue import Gauge, Kind, Priority, WorkPool, removing
@@ -51,8 +51,6 @@ MAX_PASSES = 50
 #: In one attempt so many names are taken from a directory beyond those that the discovery saw: a listing to which
 #: others keep adding may have no end.
 _MORE_NAMES = 4 * BATCH
-#: Seconds after which it is looked again whether a directory is still in the tree. No call goes on for longer.
-LOOK_AGAIN = SPELL
 
 _STILL_GROWING = OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
@@ -140,7 +138,7 @@ class _Leftover:
 
 
 Step = Callable[[Directory, Gauge], None]
-_Remove = Callable[[int, list[bytes], int, int], bulk.Removed]
+_Remove = Callable[[int, list[bytes], int, int, bulk.Place | None], bulk.Removed]
 
 
 class _Removing:
@@ -299,11 +297,11 @@ class _Removing:
         directory.kept = directory.kept or any(child.kept for child in children)
         children[:] = [child for child in children if not child.kept]
         names = [child.name for child in children]
-        place = _Place(directory, descriptor, gauge)
+        place = _Place(directory, gauge)
         children.reverse()
         at = 0
         while children and not self._stopping:
-            done = bulk.rmdir(descriptor, names, at, place.good_for())
+            done = bulk.rmdir(descriptor, names, at, gauge.spell_end(), place.known())
             self._tell_removed(_last(children, done.gone))
             at += done.gone
             if done.error is not None:
@@ -333,7 +331,7 @@ class _Removing:
         gauge.done(Kind.READ)
         if (status.st_dev, status.st_ino) != self._tree.top:
             raise TreeChanged(f"{visible(name)} is another directory than before")
-        done = bulk.rmdir(parent, [name], 0, ONE)
+        done = bulk.rmdir(parent, [name], 0, ONE, None)
         error = done.error and self._rmdir_otherwise(name, parent, None, done.error)
         gauge.done(Kind.CHANGE)
         if error is not None:
@@ -506,10 +504,10 @@ class _Removing:
         """The loop that everything else is for: one spell of unlinks after the other, with a look at the cancel."""
         removed = at = 0
         told_at = gauge.stamp
-        place = _Place(directory, descriptor, gauge)
+        place = _Place(directory, gauge)
         try:
             while at < len(names) and not self._stopping:
-                done = bulk.unlink(descriptor, names, at, place.good_for())
+                done = bulk.unlink(descriptor, names, at, gauge.spell_end(), place.known())
                 removed += done.gone
                 at += done.gone
                 if done.error is not None:
@@ -560,7 +558,9 @@ class _Removing:
         if error.errno not in FORBIDDEN or directory is None:
             return error
         try:
-            return remove(descriptor, [name], 0, ONE).error if self._make_writable(directory, descriptor) else error
+            if not self._make_writable(directory, descriptor):
+                return error
+            return remove(descriptor, [name], 0, ONE, directory.place).error
         except FileNotFoundError:
             return None
         except OSError as again:
@@ -590,39 +590,26 @@ class _Place:
 
     An open descriptor goes along when a process that was at work in the tree moves the directory elsewhere, be it into
     a live workspace. The kernel can't be told to remove something only where it is below a certain directory, so this
-    is looked at before the first change and again whenever the last look is older than LOOK_AGAIN: on a volume where a
-    change takes longer than that, before each. What another host moves this one learns by asking the server for the way
-    from the top, after each `tree.WAY_GOOD_FOR` seconds. What remains is a move in between.
+    is looked at right before the first change of each call of bulk.py, and none goes on for longer than `bulk.SPELL`:
+    on a volume where a change takes longer than that, before each. What another host moves this one learns by asking
+    the server for the way from the top, after each `tree.WAY_GOOD_FOR` seconds. What remains is a move in between.
     """
 
-    __slots__ = ("_descriptor", "_directory", "_gauge", "_good_until", "_walked_until")
+    __slots__ = ("_directory", "_gauge", "_place", "_walked_until")
 
-    def __init__(self, directory: Directory, descriptor: int, gauge: Gauge) -> None:
+    def __init__(self, directory: Directory, gauge: Gauge) -> None:
         self._directory = directory
-        self._descriptor = descriptor
         self._gauge = gauge
+        self._place = directory.place
         #: in the gauge's time
         self._walked_until = gauge.stamp + WAY_GOOD_FOR if directory.tree.asks_server else math.inf
-        self._good_until = 0.0
 
-    def good_for(self) -> int:
-        """The time until which it may be worked in, for bulk.py; looks where the last look does not hold any more.
-
-        Raises an ESTALE, after which the way from the top is opened anew, unless it is known to be in place. Where
-        another host has moved it: what `DescriptorCache.pinned` raises.
-        """
-        now = self._gauge.stamp
-        if now >= self._good_until:
-            self._look(now)
-            self._good_until = now + LOOK_AGAIN
-        return ONE if self._gauge.pool.paced else int(self._good_until * 1e9)
-
-    def _look(self, now: float) -> None:
-        if not self._directory.is_in_place(self._descriptor):
-            raise OSError(errno.ESTALE, "was moved while it was removed")
-        if now > self._walked_until:
+    def known(self) -> bulk.Place:
+        """Where it must be, as far as only this host moves it. Raises what `DescriptorCache.pinned` raises."""
+        if self._gauge.stamp > self._walked_until:
             with self._gauge.pool.descriptors.pinned(self._directory):
-                self._walked_until = now + WAY_GOOD_FOR
+                self._walked_until = self._gauge.stamp + WAY_GOOD_FOR
+        return self._place
 
 
 def _from_top(top: Directory) -> Iterator[Directory]:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from sweeper_gui.core.names import visible
-from sweeper_gui.storage import files
+from sweeper_gui.storage import bulk, files
 
 #: Open directories are kept up to this number. Jobs pin at most two each, and one more may be about to be closed, so
 #: that with 64 in flight there are never more than 256.
@@ -69,9 +69,9 @@ class Tree:
 
     @property
     def home(self) -> tuple[int, int]:
-        """The identity of the directory that the top is in, as `files.identities_above` gives it."""
+        """The identity of the directory that the top is in, as `files.identity_of_open` gives it."""
         if self._home is None:
-            self._home = files.identities_above(self.parent_fd, 0)[0]
+            self._home = files.identity_of_open(self.parent_fd)
         return self._home
 
 
@@ -90,13 +90,10 @@ class Node:
         #: its open descriptor, which belongs to the cache
         self.handle: _Handle | None = None
 
-    def is_in_place(self, descriptor: int) -> bool:
-        """Whether the directory, open as `descriptor`, still hangs in its tree, and the tree where it was.
-
-        A process that had been at work in a tree can move a part of it elsewhere, into a live workspace, and an open
-        descriptor goes along. Only moves on this host are seen at once.
-        """
-        return files.identities_above(descriptor, self.depth) == (self.tree.top, self.tree.home)
+    @property
+    def place(self) -> bulk.Place:
+        """Where the directory must be for anything to be removed from it: in its tree, and the tree where it was."""
+        return bulk.Place(self.depth, self.tree.top, self.tree.home)
 
     def path(self, entry: bytes = b"") -> bytes:
         """The path below the top, of the entry in this directory where one is given."""
@@ -225,9 +222,8 @@ class DescriptorCache:
         name, above = (tree.name, tree.parent_fd) if parent is None else (node.name, parent.descriptor)
         if tree.asks_server:
             files.fresh_stat(b"", above)  # or a name that another host has moved away would still lead to what it was
-        descriptor = files.open_directory(name, above)
-        status = _status(descriptor)
-        if (status.st_dev, status.st_ino) != (tree.device, node.inode):
+        descriptor, identity = files.open_identified(name, above)
+        if identity != (tree.device, node.inode):
             os.close(descriptor)
             raise TreeChanged(f"{node.shown()} is another directory than before")
         return self._adopt(node, descriptor)

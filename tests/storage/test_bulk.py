@@ -158,7 +158,7 @@ def test_any_directory_is_read_as_by_python(memory: Path, entries: dict, newest:
         assert [code for _, error in tally.errors if (code := error.errno) != errno.ENOENT] == []
         gone, at = [], 0
         while at < len(names):
-            done = bulk.unlink(directory, names, at, NEVER)
+            done = bulk.unlink(directory, names, at, NEVER, None)
             gone += names[at : at + done.gone]
             at += done.gone
             if done.error is not None:
@@ -167,7 +167,7 @@ def test_any_directory_is_read_as_by_python(memory: Path, entries: dict, newest:
                 at += 1
         assert {*os.listdir(place.encode())} == {*listed.directories()} == {*names} - {*gone}
         left = listed.directories()
-        assert bulk.rmdir(directory, left, 0, NEVER)[:2] == (len(left), None)
+        assert bulk.rmdir(directory, left, 0, NEVER, None)[:2] == (len(left), None)
 
 
 def test_sums_beyond_64_bits_are_exact(memory: Path) -> None:
@@ -221,7 +221,7 @@ def test_what_is_no_single_name_is_refused_before_anything_is_done(tmp_path: Pat
     with opened(tmp_path) as directory:
         for act in (bulk.unlink, bulk.rmdir):
             with pytest.raises(ValueError, match=r"not a single path component|embedded null byte"):
-                act(directory, names, 0, NEVER)
+                act(directory, names, 0, NEVER, None)
         with pytest.raises(ValueError, match=r"not a single path component|embedded null byte"):
             tallied(directory, names, rules(directory))
     assert sorted(os.listdir(tmp_path)) == ["a", "f0", "f1", "f2"]
@@ -232,10 +232,10 @@ def test_other_things_than_names_are_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as directory:
         for names in (["text"], [None], (b"tuple",), b"bytes", [b"f0", bytearray(b"f1")]):
             with pytest.raises(TypeError):
-                bulk.unlink(directory, names, 0, NEVER)  # type: ignore[arg-type]
+                bulk.unlink(directory, names, 0, NEVER, None)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="counted from 0"):
-            bulk.unlink(directory, [b"f0"], -1, NEVER)
-        assert bulk.unlink(directory, [b"f0"], 7, NEVER)[:2] == (0, None)
+            bulk.unlink(directory, [b"f0"], -1, NEVER, None)
+        assert bulk.unlink(directory, [b"f0"], 7, NEVER, None)[:2] == (0, None)
         assert Tally(0).read(directory, [], 0, NEVER, rules(directory)).operations == 0
 
 
@@ -249,7 +249,7 @@ def test_one_operation_where_the_time_is_over(tmp_path: Path) -> None:
         tally = Tally(0)
         assert tally.read(directory, names, 0, ONE, rules(directory)).operations == 1
         assert (tally.entries, len(tally.kept)) == (1, 1)
-        assert bulk.unlink(directory, names, 3, ONE).gone == 1
+        assert bulk.unlink(directory, names, 3, ONE, None).gone == 1
         assert {*names} - {*names_in(directory)} == {names[3]}
 
 
@@ -258,7 +258,7 @@ def test_no_more_than_so_many_in_one_call(tmp_path: Path) -> None:
     with opened(top) as directory:
         names = names_in(directory)
         assert Tally(0).read(directory, names, 0, NEVER, rules(directory)).operations == MOST
-        removed = bulk.unlink(directory, names, 10, NEVER)
+        removed = bulk.unlink(directory, names, 10, NEVER, None)
         assert (removed.gone, removed.error) == (MOST, None)
         assert {*names_in(directory)} == {*names[:10], *names[10 + MOST :]}
 
@@ -269,14 +269,14 @@ def test_the_first_error_ends_it_and_what_is_gone_already_counts(tmp_path: Path)
     (top / "f3").mkdir()
     (top / "f1").unlink()
     with opened(top) as directory:
-        removed = bulk.unlink(directory, [b"f%d" % number for number in range(6)], 0, NEVER)
+        removed = bulk.unlink(directory, [b"f%d" % number for number in range(6)], 0, NEVER, None)
         assert (removed.gone, removed.spell.operations) == (3, 4)
         assert isinstance(removed.error, IsADirectoryError)
         assert sorted(os.listdir(top)) == ["f3", "f4", "f5"]
         (top / "f3" / "inner").touch()
-        removed = bulk.rmdir(directory, [b"gone", b"f3", b"f4"], 0, NEVER)
+        removed = bulk.rmdir(directory, [b"gone", b"f3", b"f4"], 0, NEVER, None)
         assert (removed.gone, removed.error and removed.error.errno) == (1, errno.ENOTEMPTY)
-        removed = bulk.rmdir(directory, [b"f4"], 0, NEVER)
+        removed = bulk.rmdir(directory, [b"f4"], 0, NEVER, None)
         assert isinstance(removed.error, NotADirectoryError)
     assert sorted(os.listdir(top)) == ["f3", "f4", "f5"]
 
@@ -288,7 +288,7 @@ def test_a_closed_descriptor_is_an_error(tmp_path: Path) -> None:
         bulk.list_names(closed, from_start=True, most=1)
     with pytest.raises(OSError, match="Bad file descriptor"):
         bulk.list_names(closed, from_start=False, most=1)
-    removed = bulk.unlink(closed, [b"f"], 0, NEVER)
+    removed = bulk.unlink(closed, [b"f"], 0, NEVER, None)
     assert (removed.gone, removed.error and removed.error.errno) == (0, errno.EBADF)
 
 
@@ -319,7 +319,7 @@ def test_what_the_volume_says_is_raised_or_told(tmp_path: Path) -> None:
             bulk.list_names(directory, from_start=True, most=1)
         tally = tallied(directory, names, rules(directory))
         assert [(name, error.errno) for name, error in tally.errors] == [(b"f3", errno.ETIMEDOUT)]
-        removed = bulk.unlink(directory, names, 0, NEVER)
+        removed = bulk.unlink(directory, names, 0, NEVER, None)
         assert (removed.gone, removed.error and removed.error.errno) == (2, errno.EIO)
 
 
@@ -332,7 +332,7 @@ def test_others_go_on_while_the_volume_takes_its_time(tmp_path: Path) -> None:
     latency = {"unlink": 0.2}
     found: list[bulk.Removed] = []
     with slow_volume(tmp_path / "top", tmp_path / "mount", latency=latency) as volume, opened(volume.path) as directory:
-        thread = threading.Thread(target=lambda: found.append(bulk.unlink(directory, [b"f0", b"f1"], 0, NEVER)))
+        thread = threading.Thread(target=lambda: found.append(bulk.unlink(directory, [b"f0", b"f1"], 0, NEVER, None)))
         thread.start()
         turns = 0
         while thread.is_alive():
@@ -357,7 +357,7 @@ def test_many_threads_in_one_directory(tmp_path: Path) -> None:
             sums.append(tallied(directory, names, found).entries)
             at = 0
             while at < len(names):
-                at += bulk.unlink(directory, names, at, bulk.until(time.monotonic())).gone
+                at += bulk.unlink(directory, names, at, bulk.until(time.monotonic()), None).gone
 
         threads = [threading.Thread(target=work) for _ in range(6)]
         for thread in threads:
@@ -374,7 +374,7 @@ def test_names_live_as_long_as_they_are_needed(tmp_path: Path) -> None:
     latency = {"unlink": 0.1}
     names = [b"f%d" % number for number in range(3)]
     with slow_volume(tmp_path / "top", tmp_path / "mount", latency=latency) as volume, opened(volume.path) as directory:
-        thread = threading.Thread(target=bulk.unlink, args=(directory, names, 0, NEVER))
+        thread = threading.Thread(target=bulk.unlink, args=(directory, names, 0, NEVER, None))
         thread.start()
         while volume.counts()["unlink"] == 0:
             time.sleep(0.002)
@@ -407,11 +407,11 @@ def test_nothing_is_kept(tmp_path: Path) -> None:
             bulk.list_names(directory, from_start=True, most=10**6)
             tallied(directory, names, found, newest=-1)
             tallied(directory, names, found._replace(device=1))
-            bulk.unlink(directory, [b"none", b"directory"], 0, NEVER)
-            bulk.rmdir(directory, [b"f0", b"f1"], 0, NEVER)
+            bulk.unlink(directory, [b"none", b"directory"], 0, NEVER, None)
+            bulk.rmdir(directory, [b"f0", b"f1"], 0, NEVER, None)
             for bad in (b"..", None):
                 with pytest.raises((ValueError, TypeError)):
-                    bulk.unlink(directory, [b"none", bad], 0, NEVER)  # type: ignore[list-item]
+                    bulk.unlink(directory, [b"none", bad], 0, NEVER, None)  # type: ignore[list-item]
             with pytest.raises(OSError, match="Bad file"):
                 bulk.list_names(-1, from_start=False, most=1)
 

@@ -53,7 +53,8 @@ class NamedSteps:
         for name in ("unlink", "rmdir"):
             patch.setattr(bulk, name, one_by_one(getattr(bulk, name), self._counted_in(name)))
         patch.setattr(os, "open", self._counted("open", os.open, matters=_writes))
-        patch.setattr(files, "open_directory", self._counted("enter", files.open_directory))
+        for name in ("open_directory", "open_identified"):
+            patch.setattr(files, name, self._counted("enter", getattr(files, name)))
         library = files.rename_exclusively.__globals__["_libc"]
         patch.setitem(files.rename_exclusively.__globals__, "_libc", _Library(library, self._counted))
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from sweeper_gui.storage import bulk
-from sweeper_gui.storage.bulk import ONE, Listing, Removed, Spell
+from sweeper_gui.storage.bulk import ONE, Listing, Place, Removed, Spell
 
 #: What `bulk.unlink` and `bulk.rmdir` are.
-Remove = Callable[[int, list[bytes], int, int], Removed]
+Remove = Callable[[int, list[bytes], int, int, Place | None], Removed]
 
 
 def list_in_pieces(patch: pytest.MonkeyPatch, size: int, before: Callable[[], None] = lambda: None) -> None:
@@ -33,12 +33,12 @@ def one_by_one(remove: Remove, before: Callable[[int, bytes], None]) -> Remove:
     `before` is given the descriptor of the directory and the name.
     """
 
-    def act(directory: int, names: list[bytes], at: int, end: int) -> Removed:
+    def act(directory: int, names: list[bytes], at: int, end: int, place: Place | None) -> Removed:
         if at < len(names):
             try:
                 before(directory, names[at])
             except OSError as error:
                 return Removed(0, error, Spell(1, 0.0, 0.0))
-        return remove(directory, names, at, ONE)
+        return remove(directory, names, at, ONE, place)
 
     return act
