@@ -4,6 +4,7 @@
 ./dev bench -k removal --quick      smaller trees
 """
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,8 @@ def bench_removal_on_a_local_disk(tmp_path: Path, packages: Path, quick: bool) -
         volume.mkdir()
         names = make_workspaces(volume, 4, files)
         fullest = {name: fullest_of(volume / name) for name in names}
+        shutil.rmtree(volume)
+        volume.mkdir()
         for who, remove in all_removers(packages, fullest).items():
             names = make_workspaces(volume, 4, files)
             rows[who] = {"seconds": seconds(partial(remove, [volume / name for name in names]))}
