@@ -56,6 +56,19 @@ class Signals:
         finally:
             self._working = before
 
+    @staticmethod
+    @contextmanager
+    def held_back() -> Iterator[None]:
+        """Signals wait until the block ends or lets them in itself.
+
+        For code that no exception may leave half-way: Qt, which is half made then, takes the process down.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if not self._working:
             raise Interrupted

@@ -20,7 +20,8 @@ def open_window(run: Invocation) -> int:
     log_to(state_dir())
     from sweeper_gui.engine.ahead import StartedAhead
 
-    with contextlib.closing(StartedAhead()) as engine:  # it imports what it needs while we import Qt
+    # Signals come to the window once it is there to close; threads that are started before that must not take them.
+    with run.signals.held_back(), contextlib.closing(StartedAhead()) as engine:  # it imports what it needs meanwhile
         return _open(run, engine)
 
 

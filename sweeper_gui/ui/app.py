@@ -127,11 +127,14 @@ async def _kept(memory: Memory) -> None:
 
 @contextmanager
 def _on_signals(act: Callable[[], object]) -> Iterator[None]:
+    """Signals do this; those too that were held back while the window was made."""
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, act)
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -354,7 +354,8 @@ def test_cancelling_reports_what_is_done_half_done_and_untouched(play: Play) -> 
         assert report.ending is Ending.CANCELLED
         assert report.count(Result.REMOVED) >= 2
         assert report.untouched
-        assert set(stage.model.chosen().names) == set(report.untouched)
+        # They wait for the listing that follows, and are selected then as before.
+        await until(lambda: set(stage.model.chosen().names) == set(report.untouched))
 
     play(host, scene)
 
