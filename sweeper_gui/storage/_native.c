@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -566,6 +567,345 @@ static PyObject *attributes(PyObject *module, PyObject *arguments)
     return result;
 }
 
+/* --- whole directories --------------------------------------------------------------------------------------------- */
+
+/* Levels that are gone down in one call: a descriptor each. */
+#define MOST_LEVELS 8
+/* A directory that was begun before the time was over is given up when it takes so much longer. */
+#define GRACE (SECOND / 2000)
+
+/* A directory that was met. Where it has been read: what is in it, and its own times at the end. */
+struct found {
+    Py_ssize_t parent; /* the number of the one that it is in */
+    size_t name;       /* where its name begins in the text */
+    uint64_t inode;
+    int64_t blocks;
+    bool is_read;
+    Py_ssize_t entries;
+    Py_ssize_t children, end_of_children; /* numbers */
+    Py_ssize_t links, end_of_links;       /* numbers */
+    struct sums sums;
+    char newest_name[256];
+    int64_t modified, changed;
+};
+
+struct link {
+    uint64_t inode;
+    uint32_t names;
+    int64_t blocks, size;
+};
+
+/* A growing array. */
+struct array {
+    char *items;
+    size_t used, room; /* bytes */
+};
+
+struct descent {
+    struct array found, links, text;
+    const struct rules *rules;
+    const struct names *left_alone; /* a directory with one of these names is not read here */
+    int64_t until;
+    int64_t operations, last, now;
+    int64_t newest;
+    bool over;
+    char buffer[LISTING_BYTES] __attribute__((aligned(8)));
+};
+
+/* Room for so many more bytes at the end, which are then used; NULL where there is no memory. */
+static void *extend(struct array *array, size_t bytes)
+{
+    if (array->room - array->used < bytes) {
+        size_t room = 2 * (array->room + bytes);
+        char *items = realloc(array->items, room);
+        if (items == NULL)
+            return NULL;
+        array->items = items;
+        array->room = room;
+    }
+    char *place = array->items + array->used;
+    array->used += bytes;
+    return place;
+}
+
+static Py_ssize_t count_found(const struct descent *descent)
+{
+    return (Py_ssize_t)(descent->found.used / sizeof(struct found));
+}
+
+static Py_ssize_t count_links(const struct descent *descent)
+{
+    return (Py_ssize_t)(descent->links.used / sizeof(struct link));
+}
+
+static struct found *found_at(const struct descent *descent, Py_ssize_t number)
+{
+    return (struct found *)(void *)descent->found.items + number;
+}
+
+static const char *name_of(const struct descent *descent, const struct found *found)
+{
+    return descent->text.items + found->name;
+}
+
+/* An operation has ended. Whether there is time for another one in the same directory. */
+static bool tick(struct descent *descent)
+{
+    int64_t now = monotonic_ns();
+    descent->operations++;
+    descent->last = now - descent->now;
+    descent->now = now;
+    descent->over = now >= descent->until;
+    return now < descent->until + GRACE;
+}
+
+static bool meet_directory(struct descent *descent, Py_ssize_t parent, const char *name, size_t length, uint64_t inode,
+                           int64_t blocks)
+{
+    size_t offset = descent->text.used;
+    char *text = extend(&descent->text, length + 1);
+    struct found *found = text != NULL ? extend(&descent->found, sizeof *found) : NULL;
+    if (found == NULL)
+        return false;
+    memcpy(text, name, length);
+    text[length] = '\0';
+    memset(found, 0, sizeof *found);
+    found->parent = parent;
+    found->name = offset;
+    found->inode = inode;
+    found->blocks = blocks;
+    return true;
+}
+
+static bool meet_link(struct descent *descent, const struct statx *status)
+{
+    struct link *link = extend(&descent->links, sizeof *link);
+    if (link == NULL)
+        return false;
+    *link = (struct link){status->stx_ino, status->stx_nlink, (int64_t)status->stx_blocks, (int64_t)status->stx_size};
+    return true;
+}
+
+/* Adds an entry to the directory `number`; false for what only Python knows how to take. */
+static bool meet(struct descent *descent, Py_ssize_t number, const char *name, size_t length,
+                 const struct statx *status)
+{
+    struct found *found = found_at(descent, number);
+    if (makedev(status->stx_dev_major, status->stx_dev_minor) != descent->rules->device)
+        return false;
+    found->entries++;
+    found->sums.newest_at = -1;
+    see_change(&found->sums, status, descent->rules, 0);
+    if (found->sums.newest_at == 0)
+        memcpy(found->newest_name, name, length + 1);
+    bool is_directory = S_ISDIR(status->stx_mode);
+    if (!is_directory && status->stx_nlink > 1)
+        return meet_link(descent, status);
+    if (__builtin_add_overflow(found->sums.blocks, (int64_t)status->stx_blocks, &found->sums.blocks) ||
+        __builtin_add_overflow(found->sums.apparent, (int64_t)status->stx_size, &found->sums.apparent))
+        return false;
+    return !is_directory ||
+           meet_directory(descent, number, name, length, status->stx_ino, (int64_t)status->stx_blocks);
+}
+
+static bool is_left_alone(const struct descent *descent, const char *name)
+{
+    for (Py_ssize_t i = 0; i < descent->left_alone->count; i++)
+        if (strcmp(name, descent->left_alone->text[i]) == 0)
+            return true;
+    return strcmp(name, descent->rules->claim) == 0;
+}
+
+/* The entries in the buffer, as far as it is filled. */
+static bool meet_each(struct descent *descent, int directory, Py_ssize_t number, size_t filled)
+{
+    struct statx status;
+    for (size_t at = 0; at < filled;) {
+        const struct record *record = (const struct record *)(const void *)(descent->buffer + at);
+        size_t length = name_length(record, filled - at);
+        if (length == 0 || length >= sizeof found_at(descent, number)->newest_name)
+            return false;
+        at += record->length;
+        if (strcmp(record->name, ".") == 0 || strcmp(record->name, "..") == 0)
+            continue;
+        if (is_left_alone(descent, record->name) ||
+            statx(directory, record->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, ATTRIBUTES, &status) < 0 ||
+            !tick(descent) || !meet(descent, number, record->name, length, &status))
+            return false;
+    }
+    return true;
+}
+
+/* Reads one directory to its end; false for what only Python knows how to take. */
+static bool read_found(struct descent *descent, int directory, Py_ssize_t number)
+{
+    struct stat status;
+    found_at(descent, number)->children = count_found(descent);
+    found_at(descent, number)->links = count_links(descent);
+    found_at(descent, number)->sums.newest = descent->newest;
+    for (bool ended = false; !ended;) {
+        ptrdiff_t filled = fill(directory, false, descent->buffer, &ended);
+        if (filled < 0 || !tick(descent) || !meet_each(descent, directory, number, (size_t)filled))
+            return false;
+    }
+    if (fstat(directory, &status) < 0)
+        return false;
+    struct found *found = found_at(descent, number);
+    found->end_of_children = count_found(descent);
+    found->end_of_links = count_links(descent);
+    found->modified = nanoseconds((struct statx_timestamp){.tv_sec = status.st_mtim.tv_sec,
+                                                           .tv_nsec = (uint32_t)status.st_mtim.tv_nsec});
+    found->changed = nanoseconds((struct statx_timestamp){.tv_sec = status.st_ctim.tv_sec,
+                                                          .tv_nsec = (uint32_t)status.st_ctim.tv_nsec});
+    found->is_read = true;
+    return true;
+}
+
+/* Reads the directory `number`, which is in the one open as `parent`, and what is below it while there is time. What
+   can't be read is left as if it had not been tried. */
+static void descend(struct descent *descent, int parent, Py_ssize_t number, int level)
+{
+    const size_t found_before = descent->found.used, links_before = descent->links.used;
+    const size_t text_before = descent->text.used;
+    struct identity identity;
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    const char *name = name_of(descent, found_at(descent, number));
+    int directory = identified(open_one(parent, name, (uint64_t)flags), &identity);
+    if (directory < 0)
+        return;
+    bool good = tick(descent) && identity.device == descent->rules->device &&
+                identity.inode == found_at(descent, number)->inode && read_found(descent, directory, number);
+    if (!good) {
+        descent->found.used = found_before;
+        descent->links.used = links_before;
+        descent->text.used = text_before;
+    } else if (level < MOST_LEVELS) {
+        const Py_ssize_t end = found_at(descent, number)->end_of_children;
+        for (Py_ssize_t child = found_at(descent, number)->children; child < end && !descent->over; child++)
+            descend(descent, directory, child, level + 1);
+    }
+    close(directory);
+}
+
+/* (name, inode, blocks) of the directories in one that was read. */
+static bool add_children(PyObject *list, const struct descent *descent, const struct found *found)
+{
+    for (Py_ssize_t i = found->children; i < found->end_of_children; i++) {
+        const struct found *child = found_at(descent, i);
+        if (!append(list, Py_BuildValue("(yKL)", name_of(descent, child), (unsigned long long)child->inode,
+                                        (long long)child->blocks)))
+            return false;
+    }
+    return true;
+}
+
+static bool add_links(PyObject *list, const struct descent *descent, const struct found *found)
+{
+    const struct link *links = (const struct link *)(const void *)descent->links.items;
+    for (Py_ssize_t i = found->links; i < found->end_of_links; i++)
+        if (!append(list, Py_BuildValue("(KILL)", (unsigned long long)links[i].inode, (unsigned int)links[i].names,
+                                        (long long)links[i].blocks, (long long)links[i].size)))
+            return false;
+    return true;
+}
+
+static PyObject *tell_found(const struct descent *descent, Py_ssize_t number)
+{
+    const struct found *found = found_at(descent, number);
+    PyObject *directories = PyList_New(0), *links = PyList_New(0), *result = NULL;
+    if (directories && links && add_children(directories, descent, found) && add_links(links, descent, found))
+        result = Py_BuildValue("(nnLLLyLOOnLL)", number, found->entries, (long long)found->sums.blocks,
+                               (long long)found->sums.apparent, (long long)found->sums.newest,
+                               found->newest_name, (long long)found->sums.newest_ctime, directories, links, found->children,
+                               (long long)found->modified, (long long)found->changed);
+    Py_XDECREF(directories);
+    Py_XDECREF(links);
+    return result;
+}
+
+/* A list with what was found in each directory that was read, each after the one that it is in. */
+static PyObject *tell_all(const struct descent *descent)
+{
+    PyObject *list = PyList_New(0);
+    for (Py_ssize_t i = 0; list != NULL && i < count_found(descent); i++) {
+        if (found_at(descent, i)->is_read && !append(list, tell_found(descent, i))) {
+            Py_DECREF(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+/* Takes the (name, inode) of directories to begin with. False with an exception. */
+static bool take_children(struct descent *descent, PyObject *list)
+{
+    if (!PyList_Check(list)) {
+        PyErr_SetString(PyExc_TypeError, "children must be a list of (name, inode)");
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < PyList_Size(list); i++) {
+        PyObject *name;
+        unsigned long long inode;
+        if (!PyArg_ParseTuple(PyList_GetItem(list, i), "SK:child", &name, &inode))
+            return false;
+        const char *text = component(name);
+        if (text == NULL)
+            return false;
+        if (!meet_directory(descent, -1, text, strlen(text), inode, 0)) {
+            PyErr_NoMemory();
+            return false;
+        }
+    }
+    return true;
+}
+
+PyDoc_STRVAR(read_below_doc, "read_below(directory, children, until, device, now_ns, newest, claim, left_alone) -> "
+                             "(operations, last, found)");
+
+static PyObject *read_below(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int directory;
+    PyObject *children, *left_alone_list;
+    long long until, newest;
+    struct rules rules;
+    if (!PyArg_ParseTuple(arguments, "iOLKLLyO:read_below", &directory, &children, &until, &rules.device,
+                          &rules.now_ns, &newest, &rules.claim, &left_alone_list))
+        return NULL;
+    struct names left_alone;
+    if (!hold(&left_alone, left_alone_list, 0))
+        return NULL;
+    PyObject *result = NULL, *found = NULL;
+    struct descent *descent = calloc(1, sizeof *descent);
+    if (descent == NULL) {
+        PyErr_NoMemory();
+    } else if (take_children(descent, children)) {
+        descent->rules = &rules;
+        descent->left_alone = &left_alone;
+        descent->until = until;
+        descent->newest = newest;
+        const Py_ssize_t count = count_found(descent);
+        Py_BEGIN_ALLOW_THREADS
+        descent->now = monotonic_ns();
+        descent->over = descent->now >= until;
+        for (Py_ssize_t i = 0; i < count && !descent->over; i++)
+            descend(descent, directory, i, 1);
+        Py_END_ALLOW_THREADS
+        found = tell_all(descent);
+        if (found != NULL)
+            result = Py_BuildValue("(LLO)", (long long)descent->operations, (long long)descent->last, found);
+    }
+    Py_XDECREF(found);
+    if (descent != NULL) {
+        free(descent->found.items);
+        free(descent->links.items);
+        free(descent->text.items);
+        free(descent);
+    }
+    let_go(&left_alone);
+    return result;
+}
+
 /* --- removing ------------------------------------------------------------------------------------------------------ */
 
 /* Removes names until the time `until`, but one at least, or until the first error; how many are gone. What was gone
@@ -678,6 +1018,7 @@ static PyMethodDef methods[] = {
     {"identities_above", identities_above, METH_VARARGS, identities_above_doc},
     {"list_names", list_names, METH_VARARGS, list_names_doc},
     {"attributes", attributes, METH_VARARGS, attributes_doc},
+    {"read_below", read_below, METH_VARARGS, read_below_doc},
     {"unlink", unlink_names, METH_VARARGS, unlink_doc},
     {"rmdir", rmdir_names, METH_VARARGS, rmdir_doc},
     {NULL, NULL, 0, NULL},
