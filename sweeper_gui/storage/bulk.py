@@ -16,8 +16,6 @@ from sweeper_gui.storage.files import bounded
 
 #: After so many seconds a call ends, but not before its first operation has.
 SPELL = 200e-6
-#: As long goes a call that reads whole directories.
-LONG_SPELL = 1e-3
 #: The `until` with which a call does one operation.
 ONE = 0
 #: What a listing says of an entry's kind (dirent.h).
@@ -116,9 +114,9 @@ class Rules(NamedTuple):
 _ANY = Rules(0, 0, fresh=False, keep=False)
 
 
-def until(stamp: float, seconds: float = SPELL) -> int:
+def until(stamp: float) -> int:
     """The time until which a call may go on that begins now, at `stamp` of the monotonic clock."""
-    return int((stamp + seconds) * 1e9)
+    return int((stamp + SPELL) * 1e9)
 
 
 def list_names(directory: int, *, from_start: bool, most: int) -> Listing:
@@ -188,52 +186,6 @@ class Tally:
         self.errors = [(name, error) for name, error in self.errors if error.errno not in codes]
         self.entries -= len(names)
         return names, last
-
-
-class Below(NamedTuple):
-    """A directory that was read as a whole: its number, what is in it, and its own times after that.
-
-    `first_child` is the number of the first of its directories, the others follow.
-    """
-
-    number: int
-    tally: Tally
-    first_child: int
-    modified_ns: int
-    changed_ns: int
-
-
-def read_below(
-    directory: int,
-    children: list[tuple[bytes, int]],
-    end: int,
-    rules: Rules,
-    newest: int,
-    left_alone: list[bytes],
-) -> tuple[int, float, list[Below]]:
-    """Reads directories in an open one, given by name and inode, and all that is below them, until the time `end`.
-
-    What it tells of is read completely, each directory after the one that it is in; the children are numbered from 0.
-    It opens as `files.open_directory` does. What is not told of must be read otherwise: what there was no time for, and
-    whatever is not as it should be: an error, another inode, a mount, the root of another volume, sums beyond 64 bits,
-    or one of the names `left_alone`. Nothing is said about these here. Returns first how many operations it took, and
-    the seconds that the last of them did.
-    """
-    operations, last, found = _native.read_below(
-        directory, children, end, rules.device, rules.now_ns, bounded(newest), CLAIM, left_alone
-    )
-    below: list[Below] = []
-    for (
-        number, entries, blocks, apparent, tally_newest, newest_name, newest_ctime, directories, links, first_child,
-        modified_ns, changed_ns,
-    ) in found:  # fmt: skip
-        tally = Tally(tally_newest)
-        tally.entries, tally.blocks, tally.apparent = entries, blocks, apparent
-        tally.newest_name, tally.newest_ctime = newest_name, newest_ctime
-        tally.directories = directories
-        tally.links = [Link(*link) for link in links]
-        below.append(Below(number, tally, first_child, modified_ns, changed_ns))
-    return operations, last * 1e-9, below
 
 
 def look_up(directory: int, names: list[bytes], at: int, end: int) -> Spell:

@@ -141,7 +141,7 @@ class _Discovering(Walk[Directory]):
         known = self._identity
         if known is not None and (status.st_dev, status.st_ino) != (known.device, known.inode):
             self._differs("it is another directory than the one that was measured")
-        self._check_top(status.st_mtime_ns)
+        self._check_top(status)
 
     def node(self, parent: Directory | None, name: bytes, inode: int, size: int) -> Directory:
         return Directory(self.tree, parent, name, inode, size)
@@ -164,19 +164,19 @@ class _Discovering(Walk[Directory]):
             self._names_left[inode] = left
         return left == 0
 
-    def listed(self, node: Directory, modified_ns: int, changed_ns: int) -> None:
+    def listed(self, node: Directory, status: os.stat_result) -> None:
         if node.parent is None:
-            self._check_top(modified_ns)
-        elif change_of(modified_ns, changed_ns, self.now_ns) > self.newest_ns:
+            self._check_top(status)
+        elif change_of(status.st_mtime_ns, status.st_ctime_ns, self.now_ns) > self.newest_ns:
             self._differs(f"{_CHANGED}: {node.shown()}")
 
-    def _check_top(self, modified_ns: int) -> None:
+    def _check_top(self, status: os.stat_result) -> None:
         if self.newest_ns == _NOTHING_IS_NEWER:
             return  # its removal has begun, and has changed the top itself
         if self._identity is not None:
-            changed = bounded(modified_ns) != self._identity.mtime_ns
+            changed = bounded(status.st_mtime_ns) != self._identity.mtime_ns
         else:
-            changed = self.newest_ns < modified_ns <= self.now_ns
+            changed = self.newest_ns < status.st_mtime_ns <= self.now_ns
         if changed:
             self._differs(f"{_CHANGED}: .")
 

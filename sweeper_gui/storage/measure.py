@@ -13,7 +13,7 @@ from sweeper_gui.storage.attempts import BACK_OFF
 from sweeper_gui.storage.bulk import Found, Listing, Tally
 from sweeper_gui.storage.files import bounded, identity_of
 from sweeper_gui.storage.queue import MEASURING, Priority, WorkPool
-from sweeper_gui.storage.repositories.survey import BUDGET, SIGNS, Directory, Survey
+from sweeper_gui.storage.repositories.survey import BUDGET, Directory, Survey
 from sweeper_gui.storage.walk import Counters, Step, Walk
 
 __all__ = ["Counters", "MeasureResult", "measure", "measure_now"]
@@ -83,8 +83,6 @@ def measure_now(
 class _Measuring(Walk[Directory]):
     """Measuring one workspace."""
 
-    left_alone = SIGNS
-
     def __init__(
         self,
         pool: WorkPool,
@@ -114,7 +112,7 @@ class _Measuring(Walk[Directory]):
     def begin(self, top: Directory, status: os.stat_result) -> None:
         self._top = status
         self._measured_at = time.time()
-        self.listed(top, status.st_mtime_ns, status.st_ctime_ns)
+        self.listed(top, status)
 
     def node(self, parent: Directory | None, name: bytes, inode: int, size: int) -> Directory:  # noqa: ARG002 - the attributes count it
         found = Directory(self.tree, parent, name, inode)
@@ -149,9 +147,9 @@ class _Measuring(Walk[Directory]):
     def further(self) -> Sequence[Step]:
         return self._survey.jobs()
 
-    def listed(self, node: Directory, modified_ns: int, changed_ns: int) -> None:
-        self.newest_ns = max(self.newest_ns, change_of(modified_ns, changed_ns, self.now_ns))
-        self.newest_ctime_ns = max(self.newest_ctime_ns, changed_ns)
+    def listed(self, node: Directory, status: os.stat_result) -> None:
+        self.newest_ns = max(self.newest_ns, change_of(status.st_mtime_ns, status.st_ctime_ns, self.now_ns))
+        self.newest_ctime_ns = max(self.newest_ctime_ns, status.st_ctime_ns)
         self._survey.listed(node)
 
     def end(self) -> None:

@@ -28,8 +28,6 @@ PART = 16
 #: An attribute that takes longer than this, in seconds, came over a network: those of a directory are then read in
 #: parallel, by threads that find no other directory to read. (Some volumes serve one look-up in a directory at a time.)
 SLOW = 100e-6
-#: While no more jobs than these are in flight, each may read whole directories in one call, which opens 8 at most.
-FEW = 8
 #: Errors that are kept with their text, and roots of other volumes with their path.
 MAX_ERRORS = 5
 #: A readable sentence for errors that mean that somebody is at work in the tree.
@@ -72,9 +70,6 @@ Step = Callable[[], None]
 
 class Walk(ABC, Generic[N]):
     """One tree that is being read. `parent_fd` stays open, and is the caller's, until the walk has ended."""
-
-    #: a directory that holds one of these names is entered and read here, never in C as a whole
-    left_alone: Sequence[bytes] = ()
 
     def __init__(
         self,
@@ -142,8 +137,8 @@ class Walk(ABC, Generic[N]):
         """Some entries of a directory were read, `children` the directories among them. Called with the lock held."""
 
     @abstractmethod
-    def listed(self, node: N, modified_ns: int, changed_ns: int) -> None:
-        """A directory was read to its end; its times are as of then. Called with the lock held."""
+    def listed(self, node: N, status: os.stat_result) -> None:
+        """A directory was read to its end; the status is as of then. Called with the lock held."""
 
     @abstractmethod
     def end(self) -> None:
@@ -153,7 +148,7 @@ class Walk(ABC, Generic[N]):
         """A directory's names are known, all of them unless there are more; no attributes have been read yet."""
 
     def wants(self, node: N) -> bool:  # noqa: ARG002 - one kind of walk looks at it
-        """Whether `enter` and `seen` are to be called for a directory whatever is in it."""
+        """Whether `seen` is to be called with what the directory's entries show."""
         return False
 
     def seen(self, node: N, found: Sequence[Found], directories: Set[bytes]) -> None:
@@ -254,7 +249,7 @@ class Walk(ABC, Generic[N]):
     def _take_end(self, node: N, descriptor: int) -> None:
         status = files.fresh_stat(b"", descriptor) if self.tree.asks_server else os.fstat(descriptor)
         with self.lock:
-            self.listed(node, status.st_mtime_ns, status.st_ctime_ns)
+            self.listed(node, status)
 
     def _read_again(self, node: N, names: list[bytes], attempt: int) -> None:
         """Entries that were listed and did not answer."""
@@ -291,76 +286,36 @@ class Walk(ABC, Generic[N]):
     def _add_read(self, reading: "_Reading[N]", tally: Tally, attempt: int = 0) -> None:
         if tally.kept:
             self.seen(reading.node, tally.kept, reading.directories)
-        children = self._add(reading.node, tally, attempt)
-        if children and self._is_quick():
-            children = self._read_below(reading.descriptor, children)
-        jobs = [partial(self._run, partial(self._read_directory, child), child) for child in children]
-        self.pool.submit_all(jobs, self._priority)
-
-    def _is_quick(self) -> bool:
-        """Whether the volume answers from this host, so that Python is what takes the time."""
-        return not (self._slow or self.stopping or self.tree.asks_server or self.pool.paced) and (
-            self.pool.limit <= FEW and files.has_openat2()
-        )
-
-    def _read_below(self, descriptor: int, children: list[N]) -> list[N]:
-        """Reads directories and what is below them in one call while there is time; those that are still to be read."""
-        left = [child for child in children if self.wants(child)]
-        nodes = dict(enumerate(child for child in children if not self.wants(child)))
-        gauge = self.pool.gauge(self.cancel)
-        gauge.begin()
-        operations, last, found = bulk.read_below(
-            descriptor, [(node.name, node.inode) for node in nodes.values()],
-            bulk.until(gauge.stamp, bulk.LONG_SPELL), self._rules, self.newest_ns, [*self.left_alone],
-        )  # fmt: skip
-        gauge.done(Kind.READ, max(1, operations), last)
-        with self.lock:
-            for one in found:
-                node = nodes.pop(one.number)
-                below = self._nodes_in(node, one.tally)
-                self._count(node, one.tally, below)
-                self.listed(node, one.modified_ns, one.changed_ns)
-                nodes.update(enumerate(below, one.first_child))
-            self._pending -= len(found)
-        if self._counters is not None and found:
-            tallies = [one.tally for one in found]
-            self._counters.add(sum(tally.entries for tally in tallies), sum(tally.blocks for tally in tallies) * 512)
-        return [*left, *nodes.values()]
+        self._add(reading.node, tally, attempt)
 
     def _new_tally(self) -> Tally:
         return Tally(self.newest_ns)
 
-    def _add(self, node: N, tally: Tally, attempt: int = 0) -> list[N]:
-        """Adds up what was read; what did not answer is read again. The directories, which are pending from now on."""
+    def _add(self, node: N, tally: Tally, attempt: int = 0) -> None:
+        """Adds up what was read; what did not answer is read again."""
         if attempt < len(self._back_off):
             names, error = tally.take_out(NO_ANSWER)
             if error is not None:
                 self._later(partial(self._read_again, node, names, attempt + 1), node, error, attempt)
-        children = self._nodes_in(node, tally)
+        children = [self.node(node, name, inode, blocks * 512) for name, inode, blocks in tally.directories]
         with self.lock:
-            self._count(node, tally, children)
+            self.entries += tally.entries
+            self.directories += len(children)
+            self.allocated += tally.blocks * 512
+            self.apparent += tally.apparent
+            self.newest_ctime_ns = max(self.newest_ctime_ns, tally.newest_ctime)
+            self.mounts += [node.path(name) for name in tally.mounts]
+            if tally.claimed and len(self.other_roots) < MAX_ERRORS:
+                self.other_roots.append(node.path())
+            self.halted = self.halted or (self._strict and bool(tally.mounts or tally.claimed))
+            self._pending += len(children)
+            self.take(node, tally, children)
         for name, error in tally.errors:
             self._fail(node, name, _words_for(error))
         if self._counters is not None:
             self._counters.add(tally.entries, tally.blocks * 512)
-        return children
-
-    def _nodes_in(self, node: N, tally: Tally) -> list[N]:
-        return [self.node(node, name, inode, blocks * 512) for name, inode, blocks in tally.directories]
-
-    def _count(self, node: N, tally: Tally, children: list[N]) -> None:
-        """With the lock held."""
-        self.entries += tally.entries
-        self.directories += len(children)
-        self.allocated += tally.blocks * 512
-        self.apparent += tally.apparent
-        self.newest_ctime_ns = max(self.newest_ctime_ns, tally.newest_ctime)
-        self.mounts += [node.path(name) for name in tally.mounts]
-        if tally.claimed and len(self.other_roots) < MAX_ERRORS:
-            self.other_roots.append(node.path())
-        self.halted = self.halted or (self._strict and bool(tally.mounts or tally.claimed))
-        self._pending += len(children)
-        self.take(node, tally, children)
+        jobs = [partial(self._run, partial(self._read_directory, child), child) for child in children]
+        self.pool.submit_all(jobs, self._priority)
 
     def _fail(self, node: N | None, name: bytes, words: str) -> None:
         with self.lock:

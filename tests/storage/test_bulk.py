@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -205,135 +205,6 @@ def test_what_may_not_be_read_is_told_by_name(tmp_path: Path) -> None:
         assert isinstance(tally.errors[1][1], FileNotFoundError)
         assert tally.take_out(frozenset({errno.ENOENT}))[0] == [b"none"]
         assert tally.entries == 2
-
-
-# --- whole directories ------------------------------------------------------------------------------------------------
-
-
-def directories_in(directory: int) -> list[tuple[bytes, int]]:
-    """Name and inode."""
-    found = [(name, os.stat(name, dir_fd=directory, follow_symlinks=False)) for name in names_in(directory)]
-    return [(name, status.st_ino) for name, status in found if stat.S_ISDIR(status.st_mode)]
-
-
-def read_below(
-    directory: int, *, end: int = NEVER, newest: int = 0, left: Sequence[bytes] = (), found: Rules | None = None
-) -> dict[bytes, bulk.Below]:
-    """What is read of all that is below an open directory, by path; the numbers lead from each to those in it."""
-    children = directories_in(directory)
-    known = found or rules(directory, keep=False)
-    below = bulk.read_below(directory, children, end, known, newest, [*left])[2]
-    paths = dict(enumerate(name for name, _ in children))
-    for one in below:
-        for number, (name, _, _) in enumerate(one.tally.directories, one.first_child):
-            assert number not in paths
-            paths[number] = paths[one.number] + b"/" + name
-    assert len({one.number for one in below}) == len(below)
-    return {paths[one.number]: one for one in below}
-
-
-def plant(place: bytes, tree: dict, other: bytes) -> None:
-    """Makes a tree: dictionaries are directories, the rest as for `make`."""
-    with opened(place) as directory:
-        for name, inner in tree.items():
-            if isinstance(inner, dict):
-                os.mkdir(name, dir_fd=directory)
-                plant(os.path.join(place, name), inner, other)
-            elif inner[0] != "missing":
-                make(directory, name, inner[0], other)
-                when = inner[1] * 10**9 + inner[2]
-                os.utime(name, ns=(when, when), dir_fd=directory, follow_symlinks=False)
-
-
-def ordinary(top: bytes, path: bytes = b"") -> Iterator[bytes]:
-    """The directories that can be read as a whole, with all those above them."""
-    for entry in os.scandir(os.path.join(top, path)):
-        if entry.is_dir(follow_symlinks=False):
-            sizes = sum(inner.stat(follow_symlinks=False).st_size for inner in os.scandir(entry.path))
-            if CLAIM not in os.listdir(entry.path) and sizes < 2**63:
-                yield os.path.join(path, entry.name)
-                yield from ordinary(top, os.path.join(path, entry.name))
-
-
-_PLANTS = st.recursive(_ENTRIES, lambda inner: st.dictionaries(_NAMES, inner, max_size=4), max_leaves=8)
-
-
-@settings(max_examples=100)
-@given(tree=_PLANTS, newest=st.sampled_from([0, NOW, 2**64]))
-def test_any_tree_is_read_as_by_python(memory: Path, tree: dict, newest: int) -> None:
-    """Each directory that is told of is the same as one that is read for itself."""
-    with tempfile.TemporaryDirectory(dir=memory) as place, opened(place.encode()) as directory:
-        (memory / "other").touch()
-        top = place.encode()
-        plant(top, tree, bytes(memory / "other"))
-        read = read_below(directory, newest=newest)
-        assert {*read} == {*ordinary(top)}
-        for path, one in read.items():
-            with opened(os.path.join(top, path)) as inner:
-                plain = tallied(inner, names_in(inner), rules(inner, keep=False), newest=newest)
-                assert told(one.tally) == told(plain)
-                status = os.fstat(inner)
-                assert (one.modified_ns, one.changed_ns) == (bounded(status.st_mtime_ns), bounded(status.st_ctime_ns))
-
-
-def make_levels(top: Path, levels: int) -> Path:
-    """Directories one in the other, each with two files."""
-    here = top
-    for _ in range(levels):
-        here.mkdir()
-        (here / "f0").touch()
-        (here / "f1").touch()
-        here = here / "d"
-    return top
-
-
-def test_what_is_not_as_it_should_be_is_left_with_all_below_it(tmp_path: Path) -> None:
-    (tmp_path / "top").mkdir()
-    for name in ("good", "mount", "claimed", "git", "other"):
-        make_levels(tmp_path / "top" / name, 3)
-    (tmp_path / "top" / "claimed" / "d" / os.fsdecode(CLAIM)).touch()
-    (tmp_path / "top" / "git" / ".git").touch()
-    whole = {b"good", b"good/d", b"good/d/d"}
-    with tmpfs(tmp_path / "top" / "mount" / "d" / "d"), opened(tmp_path / "top") as directory:
-        read = read_below(directory, left=[b".git"])
-        other = {b"other", b"other/d", b"other/d/d"}
-        assert {*read} == whole | other | {b"mount", b"claimed"}
-        assert read[b"good"].tally.entries == 3
-        children = [(name, inode + (name == b"other")) for name, inode in directories_in(directory)]
-        found = bulk.read_below(directory, children, NEVER, rules(directory, keep=False), 0, [])[2]
-        assert [name for name, _ in children].index(b"other") not in {one.number for one in found}
-        assert read_below(directory, found=rules(directory, keep=False)._replace(device=1)) == {}
-
-
-def test_no_link_is_followed_and_nothing_is_left_open(tmp_path: Path) -> None:
-    make_levels(tmp_path / "outside", 2)
-    (tmp_path / "top").mkdir()
-    make_levels(tmp_path / "top" / "real", 20)
-    (tmp_path / "top" / "link").symlink_to("../outside")
-    before = len(os.listdir("/proc/self/fd"))
-    with opened(tmp_path / "top") as directory:
-        children = [(b"link", (tmp_path / "outside").stat().st_ino), *directories_in(directory), (b"none", 1)]
-        found = bulk.read_below(directory, children, NEVER, rules(directory, keep=False), 0, [])[2]
-        assert len(found) == 8  # levels
-        assert 0 not in {one.number for one in found}
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_what_there_was_no_time_for_is_left(tmp_path: Path) -> None:
-    (tmp_path / "top").mkdir()
-    for number in range(200):
-        make_levels(tmp_path / "top" / f"d{number}", 2)
-    with opened(tmp_path / "top") as directory:
-        assert read_below(directory, end=ONE) == {}
-        some = read_below(directory, end=bulk.until(time.monotonic(), 200e-6))
-        assert len(some) < 400
-        assert len(read_below(directory)) == 400
-
-
-@pytest.mark.parametrize("bad", BAD_NAMES)
-def test_children_are_single_names_too(tmp_path: Path, bad: bytes) -> None:
-    with opened(tmp_path) as directory, pytest.raises(ValueError, match=r"not a single path component|embedded null"):
-        bulk.read_below(directory, [(bad, 1)], NEVER, rules(directory), 0, [])
 
 
 # --- names that are none ----------------------------------------------------------------------------------------------
@@ -534,7 +405,6 @@ def test_nothing_is_kept(tmp_path: Path) -> None:
 
         def once() -> None:
             bulk.list_names(directory, from_start=True, most=10**6)
-            read_below(directory)
             tallied(directory, names, found, newest=-1)
             tallied(directory, names, found._replace(device=1))
             bulk.unlink(directory, [b"none", b"directory"], 0, NEVER, None)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from sweeper_gui.storage import bulk, files
-from tests.support.pieces import one_by_one, read_one_by_one
+from tests.support.pieces import one_by_one
 
 _CALLS = ("rename", "unlink", "rmdir", "mkdir", "write", "pwrite", "fsync", "ftruncate", "fchmod", "link")
 _NEED_SPACE = ("rename", "renameat2", "mkdir", "write", "pwrite", "fsync", "link", "open")
@@ -53,7 +53,6 @@ class NamedSteps:
         for name in ("unlink", "rmdir"):
             patch.setattr(bulk, name, one_by_one(getattr(bulk, name), self._counted_in(name)))
         patch.setattr(os, "open", self._counted("open", os.open, matters=_writes))
-        patch.setattr(bulk, "read_below", read_one_by_one)
         for name in ("open_directory", "open_identified"):
             patch.setattr(files, name, self._counted("enter", getattr(files, name)))
         library = files.rename_exclusively.__globals__["_libc"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from sweeper_gui.storage import bulk
-from sweeper_gui.storage.bulk import ONE, Below, Listing, Place, Removed, Spell
+from sweeper_gui.storage.bulk import ONE, Listing, Place, Removed, Spell
 
 #: What `bulk.unlink` and `bulk.rmdir` are.
 Remove = Callable[[int, list[bytes], int, int, Place | None], Removed]
@@ -42,8 +42,3 @@ def one_by_one(remove: Remove, before: Callable[[int, bytes], None]) -> Remove:
         return remove(directory, names, at, ONE, place)
 
     return act
-
-
-def read_one_by_one(*_: object) -> tuple[int, float, list[Below]]:
-    """`bulk.read_below` that leaves every directory to be opened and read for itself: so each is a step."""
-    return 0, 0.0, []

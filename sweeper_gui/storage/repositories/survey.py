@@ -32,8 +32,6 @@ MOST_REPOSITORIES = 10_000
 _CONTENTS_AT_ONCE = 64
 _GIT, _IGNORE = b".git", b".gitignore"
 _BARE = frozenset({b"HEAD", b"objects", b"refs"})
-#: A directory without any of these names is of no interest unless it is in a work tree.
-SIGNS = (_GIT, b"HEAD")
 _LOOKED_FOR = (_GIT, _IGNORE, *_BARE)
 _SMALL = 1 << 20
 
